@@ -1,0 +1,22 @@
+//! The vocabulary every layer speaks: what is asked, what is answered, and the geometry between the picture as it lies
+//! in S3 and the picture as the model saw it. Plain values; no I/O, no encoding, no service.
+
+mod analysis;
+mod geometry;
+mod model;
+mod request;
+mod usage;
+mod warning;
+
+pub use analysis::{
+    Analysis, DetectedText, ImageFacts, Label, LabelInstance, Labels, ModelFacts, SensitiveFinding, Sensitivity,
+    StopReason, TextLine, Timing, Verdict,
+};
+pub use geometry::{Adjustment, BoundingBox, Frame, NormalizedBox, RawBox, Size};
+pub use model::{ModelProfile, Thinking, VisionTier};
+pub use request::{
+    DEFAULT_MAX_LABELS, DEFAULT_SENSITIVITY_CATEGORIES, Features, LabelsRequest, ObjectRef, Options, OversizePolicy,
+    SensitivityRequest,
+};
+pub use usage::Usage;
+pub use warning::{Warning, WarningCode};

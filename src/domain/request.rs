@@ -1,0 +1,146 @@
+//! What a caller asks: features, options and where the picture lies.
+
+/// Most labels when the caller names no number.
+pub const DEFAULT_MAX_LABELS: u32 = 50;
+
+/// The kinds of sensitive information that are looked for when the caller names none.
+pub const DEFAULT_SENSITIVITY_CATEGORIES: [&str; 10] = [
+    "face",
+    "government-id",
+    "payment-card",
+    "license-plate",
+    "contact-details",
+    "credentials",
+    "medical-information",
+    "financial-information",
+    "confidential-document",
+    "screen-content",
+];
+
+/// What to find out about a picture. All of it is answered by one model call.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Features {
+    /// A description in prose.
+    pub description: bool,
+    /// A verdict on sensitive information.
+    pub sensitivity: Option<SensitivityRequest>,
+    /// Labelled objects with boxes.
+    pub labels: Option<LabelsRequest>,
+    /// The text in the picture, with boxes.
+    pub text: bool,
+    /// The answer to a free prompt: the caller's own words.
+    pub prompt: Option<String>,
+}
+
+impl Features {
+    /// The prompt when it is all that is asked: it then goes to the model as it is, without a schema.
+    pub fn prompt_alone(&self) -> Option<&str> {
+        let others = self.description || self.sensitivity.is_some() || self.labels.is_some() || self.text;
+        self.prompt.as_deref().filter(|_| !others)
+    }
+
+    /// Field names of what is asked, in the contract's order.
+    pub fn names(&self) -> Vec<&'static str> {
+        let asked = [
+            (self.description, "description"),
+            (self.sensitivity.is_some(), "sensitivity"),
+            (self.labels.is_some(), "labels"),
+            (self.text, "text"),
+            (self.prompt.is_some(), "prompt"),
+        ];
+        asked.into_iter().filter_map(|(on, name)| on.then_some(name)).collect()
+    }
+}
+
+/// How to judge sensitivity.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SensitivityRequest {
+    /// Kinds to look for, in kebab-case; empty means [`DEFAULT_SENSITIVITY_CATEGORIES`].
+    pub categories: Vec<String>,
+}
+
+/// How to label.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelsRequest {
+    /// Most labels, 1 to 500.
+    pub max_results: u32,
+    /// Leave out what the model is less sure of, `[0, 1]`.
+    pub min_confidence: Option<f32>,
+    /// Look for these only; empty means whatever is there.
+    pub vocabulary: Vec<String>,
+}
+
+impl Default for LabelsRequest {
+    fn default() -> Self {
+        Self { max_results: DEFAULT_MAX_LABELS, min_confidence: None, vocabulary: Vec::new() }
+    }
+}
+
+/// How to analyze.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Bedrock model or inference-profile id; `None` means the server's default.
+    pub model: Option<String>,
+    /// BCP-47 language of all prose in the result.
+    pub language: String,
+    /// Most output tokens; `None` means a number fit for the features.
+    pub max_output_tokens: Option<u32>,
+    /// Sampling temperature `[0, 1]`; `None` means 0 where the model takes one.
+    pub temperature: Option<f32>,
+    /// What to do with a picture larger than the model sees.
+    pub oversize: OversizePolicy,
+    /// Whether the result holds the model's own answer.
+    pub include_raw_output: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            model: None,
+            language: "en".to_owned(),
+            max_output_tokens: None,
+            temperature: None,
+            oversize: OversizePolicy::Resize,
+            include_raw_output: false,
+        }
+    }
+}
+
+/// What to do with a picture larger than the model sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OversizePolicy {
+    /// Resize it to what the model sees.
+    #[default]
+    Resize,
+    /// Refuse it, naming the size that would fit.
+    Reject,
+}
+
+/// An object in Amazon S3.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ObjectRef {
+    /// Bucket name or access-point ARN.
+    pub bucket: String,
+    /// Key, taken literally.
+    pub key: String,
+    /// Version; `None` means the newest.
+    pub version_id: Option<String>,
+    /// The ETag the object must have.
+    pub expected_etag: Option<String>,
+    /// The 12-digit account that must own the bucket.
+    pub expected_bucket_owner: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_alone_only_without_other_features() {
+        let mut features = Features { prompt: Some("What is this?".into()), ..Default::default() };
+        assert_eq!(features.prompt_alone(), Some("What is this?"));
+        features.text = true;
+        assert_eq!(features.prompt_alone(), None);
+        assert_eq!(features.names(), ["text", "prompt"]);
+    }
+}
