@@ -51,8 +51,6 @@ pub enum WarningCode {
     ModelUnfamiliar,
     /// The answer comes from an object detector, not from a language model.
     ModelIsDetector,
-    /// The tags are not passed on by this model's API.
-    TagsNotSent,
 }
 
 impl WarningCode {
@@ -75,7 +73,6 @@ impl WarningCode {
             Self::TemperatureIgnored => "TEMPERATURE_IGNORED",
             Self::ModelUnfamiliar => "MODEL_UNFAMILIAR",
             Self::ModelIsDetector => "MODEL_IS_DETECTOR",
-            Self::TagsNotSent => "TAGS_NOT_SENT",
         }
     }
 }

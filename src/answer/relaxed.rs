@@ -1,0 +1,369 @@
+//! JSON as models write it: JavaScript's quotes and bare keys, trailing commas, comments, and lists cut off in the middle.
+//!
+//! Strict JSON inside it reads exactly as `serde_json` reads it. On a value that ends too early the complete entries are
+//! kept and an incomplete last entry is left out.
+
+use serde_json::{Map, Number, Value};
+
+/// Nesting beyond this is no answer to anything that was asked.
+const MOST_DEPTH: usize = 64;
+
+/// A value at the start of a text.
+#[derive(Debug, PartialEq)]
+pub(super) struct Parsed {
+    pub(super) value: Value,
+    /// Bytes of the text that the value takes.
+    pub(super) length: usize,
+    /// It was no valid JSON.
+    pub(super) repaired: bool,
+    /// The text ended before the value did.
+    pub(super) cut: bool,
+}
+
+/// Reads the object or list at the start of `text`; `None` when it is none.
+pub(super) fn parse(text: &str) -> Option<Parsed> {
+    let mut parser = Parser { text, at: 0, repaired: false };
+    match parser.value(0) {
+        Read::Done(value) => Some(Parsed { value, length: parser.at, repaired: parser.repaired, cut: false }),
+        Read::Cut(Some(value)) => Some(Parsed { value, length: parser.at, repaired: true, cut: true }),
+        Read::Cut(None) | Read::Bad => None,
+    }
+}
+
+enum Read<T> {
+    Done(T),
+    /// The text ended; what was complete before it did.
+    Cut(Option<T>),
+    Bad,
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    repaired: bool,
+}
+
+impl<'a> Parser<'a> {
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn take(&mut self) -> Option<char> {
+        let next = self.peek()?;
+        self.at += next.len_utf8();
+        Some(next)
+    }
+
+    /// Skips blanks and comments.
+    fn skip_blanks(&mut self) {
+        loop {
+            let trimmed = self.rest().trim_start();
+            self.at = self.text.len() - trimmed.len();
+            let end = if trimmed.starts_with("//") {
+                trimmed.find('\n')
+            } else if trimmed.starts_with("/*") {
+                trimmed.find("*/").map(|end| end + 2)
+            } else {
+                return;
+            };
+            self.repaired = true;
+            self.at += end.unwrap_or(trimmed.len());
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Read<Value> {
+        if depth > MOST_DEPTH {
+            return Read::Bad;
+        }
+        self.skip_blanks();
+        match self.peek() {
+            None => Read::Cut(None),
+            Some('{') => self.object(depth),
+            Some('[') => self.list(depth),
+            Some(quote @ ('"' | '\'')) => match self.string(quote) {
+                Read::Done(text) => Read::Done(Value::String(text)),
+                Read::Cut(_) => Read::Cut(None),
+                Read::Bad => Read::Bad,
+            },
+            Some(_) => self.word(),
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Read<Value> {
+        self.take();
+        let mut map = Map::new();
+        let done = |map| Read::Done(Value::Object(map));
+        let cut = |map| Read::Cut(Some(Value::Object(map)));
+        loop {
+            self.skip_blanks();
+            match self.peek() {
+                None => return cut(map),
+                Some('}') => {
+                    self.take();
+                    return done(map);
+                }
+                Some(',') => {
+                    self.repaired |= map.is_empty();
+                    self.take();
+                    self.trailing_comma('}');
+                    continue;
+                }
+                Some(_) => {}
+            }
+            let key = match self.key() {
+                Read::Done(key) => key,
+                Read::Cut(_) => return cut(map),
+                Read::Bad => return Read::Bad,
+            };
+            match self.value(depth + 1) {
+                Read::Done(value) => drop(map.insert(key, value)),
+                Read::Cut(value) => {
+                    if let Some(value) = value {
+                        map.insert(key, value);
+                    }
+                    return cut(map);
+                }
+                Read::Bad => return Read::Bad,
+            }
+        }
+    }
+
+    /// A key and its colon.
+    fn key(&mut self) -> Read<String> {
+        let key = match self.peek() {
+            Some(quote @ ('"' | '\'')) => match self.string(quote) {
+                Read::Done(key) => key,
+                other => return other,
+            },
+            _ => {
+                let word = self.bare_word();
+                if word.is_empty() {
+                    return Read::Bad;
+                }
+                self.repaired = true;
+                word.to_owned()
+            }
+        };
+        self.skip_blanks();
+        match self.take() {
+            Some(':') => Read::Done(key),
+            None => Read::Cut(None),
+            Some(_) => Read::Bad,
+        }
+    }
+
+    fn list(&mut self, depth: usize) -> Read<Value> {
+        self.take();
+        let mut items = Vec::new();
+        loop {
+            self.skip_blanks();
+            match self.peek() {
+                None => return Read::Cut(Some(Value::Array(items))),
+                Some(']') => {
+                    self.take();
+                    return Read::Done(Value::Array(items));
+                }
+                Some(',') => {
+                    self.repaired |= items.is_empty();
+                    self.take();
+                    self.trailing_comma(']');
+                    continue;
+                }
+                Some(_) => {}
+            }
+            match self.value(depth + 1) {
+                Read::Done(value) => items.push(value),
+                Read::Cut(value) => {
+                    // An entry of a list that is itself cut is incomplete, but a list in a list is kept as far as it goes.
+                    items.extend(value.filter(Value::is_array));
+                    return Read::Cut(Some(Value::Array(items)));
+                }
+                Read::Bad => return Read::Bad,
+            }
+        }
+    }
+
+    fn trailing_comma(&mut self, close: char) {
+        self.skip_blanks();
+        self.repaired |= self.peek().is_some_and(|next| next == close || next == ',');
+    }
+
+    fn string(&mut self, quote: char) -> Read<String> {
+        self.take();
+        self.repaired |= quote == '\'';
+        let mut text = String::new();
+        loop {
+            match self.take() {
+                None => return Read::Cut(None),
+                Some(end) if end == quote => return Read::Done(text),
+                Some('\\') => match self.escape() {
+                    Some(escaped) => text.push(escaped),
+                    None => return if self.peek().is_none() { Read::Cut(None) } else { Read::Bad },
+                },
+                Some(other) => {
+                    self.repaired |= other.is_control();
+                    text.push(other);
+                }
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Option<char> {
+        match self.take()? {
+            'n' => Some('\n'),
+            't' => Some('\t'),
+            'r' => Some('\r'),
+            'b' => Some('\u{8}'),
+            'f' => Some('\u{c}'),
+            'u' => self.unicode_escape(),
+            same @ ('"' | '\\' | '/') => Some(same),
+            other => {
+                self.repaired = true;
+                Some(other)
+            }
+        }
+    }
+
+    /// `XXXX` after `\u`, with the second half of a surrogate pair.
+    fn unicode_escape(&mut self) -> Option<char> {
+        let high = self.four_hex_digits()?;
+        if !(0xD800..0xDC00).contains(&high) {
+            return Some(char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER));
+        }
+        if !self.rest().starts_with("\\u") {
+            return Some(char::REPLACEMENT_CHARACTER);
+        }
+        self.at += 2;
+        let low = self.four_hex_digits()?;
+        let scalar = 0x10000 + ((high - 0xD800) << 10) + (low.wrapping_sub(0xDC00) & 0x3FF);
+        Some(char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    fn four_hex_digits(&mut self) -> Option<u32> {
+        let digits = self.rest().get(..4)?;
+        let value = u32::from_str_radix(digits, 16).ok()?;
+        self.at += 4;
+        Some(value)
+    }
+
+    fn bare_word(&mut self) -> &'a str {
+        let rest = self.rest();
+        let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | ':' | '{' | '}' | '[' | ']' | '"' | '\'');
+        let word = rest.find(is_end).map_or(rest, |end| rest.get(..end).unwrap_or_default());
+        self.at += word.len();
+        word
+    }
+
+    /// A number, a literal, or text without quotes.
+    fn word(&mut self) -> Read<Value> {
+        let word = self.bare_word();
+        if word.is_empty() {
+            return Read::Bad;
+        }
+        // A number that ends with the text may have lost digits.
+        if self.peek().is_none() {
+            return Read::Cut(None);
+        }
+        Read::Done(match word {
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            "null" => Value::Null,
+            _ => match serde_json::from_str::<Number>(word) {
+                Ok(number) => Value::Number(number),
+                Err(_) => {
+                    self.repaired = true;
+                    match word {
+                        "True" => Value::Bool(true),
+                        "False" => Value::Bool(false),
+                        "None" | "undefined" | "NaN" => Value::Null,
+                        other => Value::String(other.to_owned()),
+                    }
+                }
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reads_what_models_write() {
+        for (text, value) in [
+            ("{a: 'b', \"c\": [1, 2,],}", json!({"a": "b", "c": [1, 2]})),
+            (
+                "[{label: stage, position: {TopLeft: {x: 0, y: 1}}}]",
+                json!([{"label": "stage", "position": {"TopLeft": {"x": 0, "y": 1}}}]),
+            ),
+            ("{'a': True, 'b': None} // done", json!({"a": true, "b": null})),
+            ("{/* c */ a: 1 // d\n}", json!({"a": 1})),
+            (r#"{"a": "\ud83d\ude00\u00e9 it\'s"}"#, json!({"a": "😀é it's"})),
+        ] {
+            let parsed = parse(text).unwrap();
+            assert_eq!(parsed.value, value, "{text}");
+            assert!(parsed.repaired && !parsed.cut, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cut_list_keeps_its_complete_entries() {
+        let whole = r#"{"labels": [{"name": "a", "n": 1}, {"name": "b", "n": 22}], "x": "y"}"#;
+        for end in 1..whole.len() {
+            let parsed = parse(&whole[..end]).unwrap();
+            assert!(parsed.cut);
+            if let Some(labels) = parsed.value.get("labels") {
+                let all = [json!({"name": "a", "n": 1}), json!({"name": "b", "n": 22})];
+                let labels = labels.as_array().unwrap();
+                assert_eq!(labels.as_slice(), &all[..labels.len()], "cut at {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn endless_nesting_is_no_value() {
+        assert_eq!(parse(&"[".repeat(100_000)), None);
+        assert_eq!(parse(&"{a:".repeat(100_000)), None);
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn valid_json_reads_as_it_is(value in any_json()) {
+            prop_assume!(value.is_object() || value.is_array());
+            for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+                let parsed = parse(&text).unwrap();
+                prop_assert_eq!(&parsed.value, &value);
+                prop_assert_eq!(parsed.length, text.len());
+                prop_assert!(!parsed.cut);
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "[\\[\\]{}:,'\"a0\\\\u\n/* -]{0,60}") {
+            let _ = parse(&text);
+        }
+    }
+}
