@@ -1,0 +1,125 @@
+//! Pixels out of a file whose header was read and found within the limits.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::codecs::gif::GifDecoder;
+use image::codecs::jpeg::JpegDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::{DynamicImage, ImageDecoder, ImageResult, Limits, RgbImage, Rgba, RgbaImage};
+
+use super::header::Header;
+use super::{ImageError, MediaType};
+use crate::domain::Size;
+
+/// A decoder's memory for each pixel, at most: 8 bytes of result for 16-bit RGBA, as much again for its own use.
+const BYTES_PER_PIXEL: u64 = 16;
+/// A decoder's memory besides: profiles, text, tables.
+const BYTES_BESIDES: u64 = 16 * 1024 * 1024;
+
+/// The first frame as stored, opaque.
+pub(super) struct Decoded {
+    pub(super) picture: RgbImage,
+    /// Whether a pixel was not opaque before it was laid on white.
+    pub(super) was_transparent: bool,
+}
+
+/// Lets the decoder read the header too, so that what is passed on unchanged is at least that sound.
+pub(super) fn check_header(bytes: &[u8], header: &Header) -> Result<(), ImageError> {
+    let start = bytes.get(..header.length).unwrap_or(bytes);
+    guarded(|| open(start, header).map(|_| ()))
+}
+
+/// Decodes the first frame, 8 bits a sample, and lays it on white.
+pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Decoded, ImageError> {
+    let picture = guarded(|| DynamicImage::from_decoder(open(bytes, header)?))?;
+    if (picture.width(), picture.height()) != (header.stored.width, header.stored.height) {
+        return Err(disagreement());
+    }
+    if picture.color().has_alpha() {
+        return flatten(&picture.into_rgba8());
+    }
+    Ok(Decoded { picture: picture.into_rgb8(), was_transparent: false })
+}
+
+/// The decoder of the header's type, bounded by the header's size.
+fn open<'a>(bytes: &'a [u8], header: &Header) -> ImageResult<Box<dyn ImageDecoder + 'a>> {
+    let reader = Cursor::new(bytes);
+    let limits = limits(header.stored);
+    let mut decoder: Box<dyn ImageDecoder + 'a> = match header.media_type {
+        MediaType::Jpeg => Box::new(JpegDecoder::new(reader)?),
+        MediaType::Png => Box::new(PngDecoder::with_limits(reader, limits.clone())?),
+        MediaType::Gif => Box::new(GifDecoder::new(reader)?),
+        MediaType::Webp => {
+            let mut decoder = WebPDecoder::new(reader)?;
+            if decoder.has_animation() {
+                // What a first frame leaves uncovered is white, like everything transparent.
+                decoder.set_background_color(Rgba([255; 4]))?;
+            }
+            Box::new(decoder)
+        }
+    };
+    // Also refuses a decoder that reads a larger size than we did.
+    decoder.set_limits(limits)?;
+    Ok(decoder)
+}
+
+fn limits(size: Size) -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_image_width = Some(size.width);
+    limits.max_image_height = Some(size.height);
+    limits.max_alloc = Some(size.pixel_count().saturating_mul(BYTES_PER_PIXEL).saturating_add(BYTES_BESIDES));
+    limits
+}
+
+/// Runs a decoder. Decoders have panicked on hostile files before; here that is one more damaged file.
+fn guarded<T>(decoder: impl FnOnce() -> ImageResult<T>) -> Result<T, ImageError> {
+    match catch_unwind(AssertUnwindSafe(decoder)) {
+        Ok(result) => result.map_err(|error| ImageError::undecodable(&error)),
+        Err(_) => Err(ImageError::corrupt("the decoder could not make sense of it")),
+    }
+}
+
+fn disagreement() -> ImageError {
+    ImageError::corrupt("the sizes that the file states do not agree")
+}
+
+/// Lays a picture on white.
+fn flatten(picture: &RgbaImage) -> Result<Decoded, ImageError> {
+    let (width, height) = picture.dimensions();
+    let mut was_transparent = false;
+    let mut opaque = Vec::with_capacity(picture.as_raw().len() / 4 * 3);
+    for Rgba([r, g, b, alpha]) in picture.pixels() {
+        was_transparent |= *alpha != u8::MAX;
+        opaque.extend([r, g, b].map(|sample| on_white(*sample, *alpha)));
+    }
+    let picture = RgbImage::from_raw(width, height, opaque).ok_or_else(disagreement)?;
+    Ok(Decoded { picture, was_transparent })
+}
+
+/// A sample of straight alpha over white, rounded to the nearest.
+fn on_white(sample: u8, alpha: u8) -> u8 {
+    let (sample, alpha) = (u32::from(sample), u32::from(alpha));
+    ((sample * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alpha_runs_from_white_to_the_sample() {
+        assert_eq!(on_white(0, 0), 255);
+        assert_eq!(on_white(0, 255), 0);
+        assert_eq!(on_white(200, 255), 200);
+        assert_eq!(on_white(0, 128), 127);
+        assert!((0..=255).all(|alpha| on_white(255, alpha) == 255));
+    }
+
+    #[test]
+    fn a_panicking_decoder_is_a_damaged_file() {
+        let outcome = guarded::<()>(|| panic!("decoder bug"));
+        assert!(matches!(outcome, Err(ImageError::Corrupt { .. })));
+    }
+}

@@ -1,0 +1,135 @@
+//! JPEG: markers from the start to the end-of-image marker.
+
+use image::metadata::Orientation;
+
+use super::{Header, MediaType, byte, orientation, take};
+use crate::domain::Size;
+use crate::imaging::ImageError;
+
+/// Each scan makes a decoder walk the whole picture. Encoders write up to about twenty; a file of thousands is an
+/// attack on time.
+const MAX_SCANS: u32 = 100;
+
+/// What the start-of-frame marker says.
+struct Frame {
+    marker: u8,
+    precision: u8,
+    size: Size,
+    components: u8,
+}
+
+#[derive(Default)]
+struct Walk {
+    frame: Option<Frame>,
+    frames: u32,
+    orientation: Option<Orientation>,
+    scans: u32,
+    /// End of the first scan's header.
+    length: usize,
+    is_complete: bool,
+}
+
+/// Reads the header of a JPEG.
+pub(super) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
+    let mut walk = Walk::default();
+    // `None` only means that the file was over before its end marker; `is_complete` says so too.
+    let _ = walk.run(bytes);
+    let Some(frame) = &walk.frame else {
+        return Err(ImageError::corrupt("the JPEG has no frame header; the file is cut off"));
+    };
+    refuse_rare(frame)?;
+    let damage = if walk.scans == 0 {
+        Some("the JPEG holds no picture data; the file is cut off")
+    } else if walk.frames > 1 {
+        Some("the JPEG has more than one frame header")
+    } else if walk.scans > MAX_SCANS {
+        Some("the JPEG has far more scans than any picture needs")
+    } else if !walk.is_complete {
+        Some("the JPEG has no end marker; the file is cut off")
+    } else {
+        None
+    };
+    Ok(Header {
+        media_type: MediaType::Jpeg,
+        stored: frame.size,
+        orientation: walk.orientation,
+        is_animated: false,
+        is_lossless: false,
+        is_plain: matches!(frame.components, 1 | 3),
+        damage,
+        length: walk.length,
+    })
+}
+
+/// Kinds of JPEG that no common software writes and no decoder here reads.
+fn refuse_rare(frame: &Frame) -> Result<(), ImageError> {
+    let kind = match frame.marker {
+        0xc3 | 0xc7 | 0xcb | 0xcf => "image/jpeg, lossless",
+        0xc5 | 0xc6 => "image/jpeg, hierarchical",
+        0xc9 | 0xca | 0xcd | 0xce => "image/jpeg, arithmetic-coded",
+        _ if frame.precision != 8 => "image/jpeg with samples of more than 8 bits",
+        _ if !matches!(frame.components, 1 | 3 | 4) => "image/jpeg with an unusual number of colour components",
+        _ => return Ok(()),
+    };
+    Err(ImageError::Unsupported { detected: kind.to_owned() })
+}
+
+impl Walk {
+    /// Walks from marker to marker. Each step moves forward, so that the whole costs one pass over the bytes.
+    fn run(&mut self, bytes: &[u8]) -> Option<()> {
+        let mut at = 2;
+        while self.scans <= MAX_SCANS {
+            let (marker, after) = next_marker(bytes, at)?;
+            at = after;
+            match marker {
+                0xd9 => {
+                    self.is_complete = self.scans > 0;
+                    return Some(());
+                }
+                // Stand-alone markers.
+                0x01 | 0xd0..=0xd8 => continue,
+                _ => {}
+            }
+            let length = usize::from(u16::from_be_bytes(take(bytes, at)?));
+            let body = bytes.get(at + 2..at + length.max(2))?;
+            at += length.max(2);
+            self.segment(marker, body, at)?;
+        }
+        Some(())
+    }
+
+    /// Takes what is needed from one segment, which ends at offset `end`.
+    fn segment(&mut self, marker: u8, body: &[u8], end: usize) -> Option<()> {
+        match marker {
+            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
+                let height = u32::from(u16::from_be_bytes(take(body, 1)?));
+                let width = u32::from(u16::from_be_bytes(take(body, 3)?));
+                let (precision, components) = (byte(body, 0)?, byte(body, 5)?);
+                self.frames += 1;
+                self.frame.get_or_insert(Frame { marker, precision, size: Size::new(width, height), components });
+            }
+            0xe1 if body.starts_with(b"Exif\0\0") => self.orientation = self.orientation.or_else(|| orientation(body)),
+            0xda => {
+                if self.scans == 0 {
+                    self.length = end;
+                }
+                self.scans += 1;
+            }
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+/// The next marker at or after `at`, and the offset behind it. Picture data in between is passed over: there, `ff 00` is
+/// a sample and not a marker. So is garbage between segments, as decoders do.
+fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
+    loop {
+        at += bytes.get(at..)?.iter().position(|b| *b == 0xff)? + 1;
+        match byte(bytes, at)? {
+            0x00 => at += 1,
+            0xff => {}
+            marker => return Some((marker, at + 1)),
+        }
+    }
+}

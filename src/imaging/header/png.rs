@@ -1,0 +1,78 @@
+//! PNG: chunks from the first to the last.
+
+use image::metadata::Orientation;
+
+use super::{Header, MediaType, byte, orientation, take};
+use crate::domain::Size;
+use crate::imaging::ImageError;
+
+#[derive(Default)]
+struct Walk {
+    orientation: Option<Orientation>,
+    has_data: bool,
+    has_transparency: bool,
+    /// Frames of the animation, when the file holds one.
+    frames: Option<u32>,
+    is_complete: bool,
+}
+
+/// Reads the header of a PNG.
+pub(super) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
+    let (size, depth, colour) =
+        first_chunk(bytes).ok_or_else(|| ImageError::corrupt("the PNG does not start with its header chunk"))?;
+    let mut walk = Walk::default();
+    // `None` only means that the file was over before its end chunk; `is_complete` says so too.
+    let _ = walk.run(bytes);
+    let damage = if !walk.is_complete {
+        Some("the PNG has no end chunk; the file is cut off or a chunk's length is wrong")
+    } else if !walk.has_data {
+        Some("the PNG holds no picture data")
+    } else {
+        None
+    };
+    let has_alpha = colour & 4 != 0 || walk.has_transparency;
+    Ok(Header {
+        media_type: MediaType::Png,
+        stored: size,
+        orientation: walk.orientation,
+        is_animated: walk.frames.is_some_and(|frames| frames > 1),
+        is_lossless: true,
+        is_plain: depth <= 8 && !has_alpha && walk.frames.is_none(),
+        damage,
+        length: bytes.len(),
+    })
+}
+
+/// Size, bits of a sample and colour type.
+fn first_chunk(bytes: &[u8]) -> Option<(Size, u8, u8)> {
+    if take(bytes, 8)? != *b"\0\0\0\x0dIHDR" {
+        return None;
+    }
+    let (width, height) = (u32::from_be_bytes(take(bytes, 16)?), u32::from_be_bytes(take(bytes, 20)?));
+    Some((Size::new(width, height), byte(bytes, 24)?, byte(bytes, 25)?))
+}
+
+impl Walk {
+    fn run(&mut self, bytes: &[u8]) -> Option<()> {
+        let mut at = 8;
+        loop {
+            let length = u32::from_be_bytes(take(bytes, at)?) as usize;
+            let name: [u8; 4] = take(bytes, at + 4)?;
+            let body = bytes.get(at + 8..)?.get(..length)?;
+            // The checksum must be there; the decoder verifies it.
+            let _: [u8; 4] = take(bytes, at + 8 + length)?;
+            at += 12 + length;
+            match &name {
+                b"IDAT" => self.has_data = true,
+                b"tRNS" => self.has_transparency = true,
+                b"acTL" => self.frames = Some(u32::from_be_bytes(take(body, 0)?)),
+                b"eXIf" => self.orientation = self.orientation.or_else(|| orientation(body)),
+                b"IEND" => {
+                    self.is_complete = true;
+                    return Some(());
+                }
+                _ => {}
+            }
+        }
+    }
+}

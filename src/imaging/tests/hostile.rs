@@ -1,0 +1,193 @@
+//! Files that are cut off, damaged, lying or no pictures at all.
+
+use proptest::prelude::*;
+
+use super::samples::*;
+use super::*;
+
+/// Every path through the headers and decoders.
+fn files() -> Vec<(&'static str, Vec<u8>)> {
+    let picture = corners(300, 200);
+    vec![
+        ("jpeg", jpeg(&picture)),
+        ("jpeg, turned", jpeg_with_exif(&jpeg(&picture), &exif(6, true))),
+        ("progressive jpeg", PROGRESSIVE_JPEG.to_vec()),
+        ("cmyk jpeg", CMYK_JPEG.to_vec()),
+        ("png", png(&picture)),
+        ("png, turned", png_with_exif(&png(&picture), &exif(6, true), false)),
+        ("palette png", PALETTE_TRANSPARENT_PNG.to_vec()),
+        ("animated png", ANIMATED_PNG.to_vec()),
+        ("gif", gif(&[&picture])),
+        ("webp", webp(&picture)),
+        ("webp, turned", webp_with_exif(&webp(&picture), (300, 200), &exif(6, true))),
+        ("lossy webp", LOSSY_WEBP.to_vec()),
+        ("lossy webp with alpha", LOSSY_ALPHA_WEBP.to_vec()),
+        ("animated webp", ANIMATED_ALPHA_WEBP.to_vec()),
+    ]
+}
+
+fn is_refused(bytes: &[u8]) -> bool {
+    match prepare(bytes, &LIMITS, &STANDARD) {
+        Err(ImageError::Corrupt { reason }) => {
+            assert!(!reason.is_empty() && reason.chars().count() < 200, "{reason}");
+            true
+        }
+        Err(ImageError::Unsupported { .. }) => true,
+        other => {
+            println!("{other:?}");
+            false
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_is_refused() {
+    for (name, bytes) in files() {
+        // A GIF's trailer and a WebP's last padding byte hold nothing of the picture.
+        let whole = bytes.len() - if name == "gif" || name.contains("webp") { 1 } else { 0 };
+        for cut in (0..whole.min(64)).chain((64..whole).step_by(37)).chain(whole.saturating_sub(40)..whole) {
+            assert!(is_refused(&bytes[..cut]), "{name} of {} bytes cut at {cut}", bytes.len());
+        }
+    }
+}
+
+#[test]
+fn a_photo_cut_off_is_damaged_rather_than_gray() {
+    let large =
+        image::load_from_memory(SUMMIT).unwrap().resize_exact(1920, 1022, image::imageops::FilterType::Triangle);
+    for bytes in [SUMMIT.to_vec(), ROCKET.to_vec(), ASTRONAUT.to_vec(), jpeg(&large.to_rgb8())] {
+        for part in 1..20 {
+            assert!(is_refused(&bytes[..bytes.len() * part / 20]), "cut at {part}/20");
+        }
+        assert!(is_refused(&bytes[..bytes.len() - 2]));
+    }
+}
+
+#[test]
+fn what_is_no_picture_is_named() {
+    for (bytes, wanted) in [(&b""[..], "empty"), (b"BM....", "image/bmp"), (b"<svg/>", "image/svg+xml")] {
+        let error = prepare(bytes, &LIMITS, &STANDARD).unwrap_err();
+        assert_eq!(error, ImageError::Unsupported { detected: wanted.to_owned() });
+        assert!(error.to_string().contains(wanted));
+    }
+}
+
+#[test]
+fn rare_kinds_of_jpeg_are_named() {
+    let at = |jpeg: &[u8]| jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    for (offset, value, wanted) in [
+        (1, 0xc3, "image/jpeg, lossless"),
+        (1, 0xc9, "image/jpeg, arithmetic-coded"),
+        (4, 12, "image/jpeg with samples of more than 8 bits"),
+    ] {
+        let mut bytes = jpeg(&corners(300, 200));
+        let frame = at(&bytes);
+        bytes[frame + offset] = value;
+        let error = prepare(&bytes, &LIMITS, &STANDARD).unwrap_err();
+        assert_eq!(error, ImageError::Unsupported { detected: wanted.to_owned() });
+    }
+}
+
+/// Small files that claim a picture of 60,000 by 60,000 pixels, or as much as the format can say.
+fn bombs() -> Vec<(&'static str, Vec<u8>, Size)> {
+    let tiny = corners(16, 16);
+    let mut jpeg = jpeg(&tiny);
+    let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[0xea, 0x60, 0xea, 0x60]);
+    let mut header = png(&tiny)[16..29].to_vec();
+    header[..8].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
+    let png = [&png(&tiny)[..8], &png_chunk(b"IHDR", &header), &png(&tiny)[33..]].concat();
+    let mut gif = gif(&[&tiny]);
+    gif[6..10].copy_from_slice(&[0x60, 0xea, 0x60, 0xea]);
+    let mut webp = webp(&tiny);
+    webp[21..25].copy_from_slice(&0x0fff_ffff_u32.to_le_bytes());
+    let large = Size::new(60_000, 60_000);
+    vec![("jpeg", jpeg, large), ("png", png, large), ("gif", gif, large), ("webp", webp, Size::new(16_384, 16_384))]
+}
+
+#[test]
+fn a_bomb_is_refused_by_its_header_with_a_size_that_fits() {
+    for (name, bytes, size) in bombs() {
+        let fits = Size::new(7071, 7071);
+        let wanted = ImageError::TooManyPixels { actual: size, limit: LIMITS.max_pixels, fits };
+        assert_eq!(prepare(&bytes, &LIMITS, &STANDARD), Err(wanted), "{name}");
+    }
+}
+
+#[test]
+fn a_pixel_limit_counts_the_upright_picture() {
+    let bytes = jpeg_with_exif(&jpeg(&corners(400, 200)), &exif(6, false));
+    let error = prepare(&bytes, &Limits { max_pixels: 79_999 }, &STANDARD).unwrap_err();
+    assert!(matches!(error, ImageError::TooManyPixels { actual: Size { width: 200, height: 400 }, .. }));
+    assert!(prepare(&bytes, &Limits { max_pixels: 80_000 }, &STANDARD).is_ok());
+}
+
+#[test]
+fn a_webp_whose_stream_is_larger_than_its_canvas_is_refused() {
+    let lying = webp_with_exif(&webp(&corners(300, 200)), (16, 16), &exif(1, true));
+    assert!(is_refused(&lying));
+    let mut lossy = webp_with_exif(LOSSY_WEBP, (240, 160), &exif(6, true));
+    let start = lossy.windows(3).position(|w| w == [0x9d, 0x01, 0x2a]).unwrap() + 3;
+    lossy[start..start + 4].copy_from_slice(&[0xff, 0x3f, 0xff, 0x3f]);
+    assert!(is_refused(&lossy));
+}
+
+#[test]
+fn a_jpeg_of_thousands_of_scans_is_refused() {
+    let mut bytes = PROGRESSIVE_JPEG.to_vec();
+    let scan = bytes.windows(2).rposition(|w| w == [0xff, 0xda]).unwrap();
+    let last = bytes[scan..bytes.len() - 2].to_vec();
+    bytes.truncate(bytes.len() - 2);
+    for _ in 0..2000 {
+        bytes.extend(&last);
+    }
+    bytes.extend([0xff, 0xd9]);
+    assert!(is_refused(&bytes));
+}
+
+#[test]
+fn zero_edges_are_damage() {
+    let mut bytes = jpeg(&corners(300, 200));
+    let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    bytes[frame + 5..frame + 7].fill(0);
+    assert!(is_refused(&bytes));
+    let mut bytes = gif(&[&corners(300, 200)]);
+    bytes[6..8].fill(0);
+    assert!(is_refused(&bytes));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn random_bytes_never_panic(
+        start in prop_oneof![
+            Just(&b""[..]),
+            Just(&b"\xff\xd8\xff"[..]),
+            Just(&b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"[..]),
+            Just(&b"GIF89a"[..]),
+            Just(&b"RIFF\xff\0\0\0WEBPVP8X"[..]),
+        ],
+        rest in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let bytes = [start, &rest].concat();
+        let _ = header::read(&bytes);
+        let _ = prepare(&bytes, &LIMITS, &STANDARD);
+    }
+
+    #[test]
+    fn damaged_files_are_prepared_or_refused_within_the_limits(
+        which in 0..14_usize,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let (_, mut bytes) = files().swap_remove(which);
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let limits = Limits { max_pixels: 1_000_000 };
+        if let Ok(prepared) = prepare(&bytes, &limits, &STANDARD) {
+            prop_assert!(prepared.frame.original().pixel_count() <= limits.max_pixels);
+        }
+    }
+}
