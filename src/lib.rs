@@ -1,13 +1,45 @@
 //! Sightline: typed image analysis over gRPC, backed by Amazon S3 and vision models on Amazon Bedrock.
-#![cfg_attr(test, allow(missing_docs))]
+//!
+//! Two tiers. The **core** does no I/O and knows no clock, no network and no service; `--no-default-features` builds it
+//! alone:
+//! - [`domain`]: the vocabulary and the geometry between a picture and what a model saw of it.
+//! - [`imaging`]: untrusted bytes to an upright picture of the model's own size.
+//! - [`prompt`]: features to a prompt and an answer schema.
+//! - [`answer`]: a model's words to a typed analysis.
+//!
+//! The **server** does all the rest:
+//! - [`pipeline`]: the use case for one picture; owns its ports, the retries, the deadline and the admission.
+//! - [`adapters`]: the ports on AWS.
+//! - [`grpc`]: the transport and the one map from error to status, over the generated [`proto`].
+//! - [`embedded`]: S3 over a folder and a Bedrock endpoint with a real detector, for running without AWS.
+//! - [`config`], [`telemetry`], [`app`] (the only place that names all concrete types), [`serve`], [`cli`].
+//!
+//! What always holds: a box is inside the upright picture and never empty; a feature is answered if and only if it was
+//! asked for and could be read; what was changed is said; every error has one code and one reason; dropping a request
+//! drops what it does upstream.
 
 pub mod answer;
-#[cfg(feature = "server")]
-pub mod cli;
 pub mod domain;
-#[cfg(feature = "embedded")]
-pub mod embedded;
 pub mod imaging;
 pub mod prompt;
+
+#[cfg(feature = "server")]
+pub mod adapters;
+#[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+#[cfg(feature = "server")]
+pub mod grpc;
+#[cfg(feature = "server")]
+pub mod pipeline;
 #[cfg(feature = "server")]
 pub mod proto;
+#[cfg(feature = "server")]
+pub mod serve;
+#[cfg(feature = "server")]
+pub mod telemetry;

@@ -94,6 +94,8 @@ const FAMILIES: [Family; 15] = {
 impl ModelProfile {
     /// The model that is asked when neither the operator nor the caller names one.
     pub const DEFAULT_ID: &'static str = "global.anthropic.claude-sonnet-5";
+    /// The alias of the model that is used when a request names none.
+    pub const DEFAULT_ALIAS: &'static str = "default";
     /// The detector behind the embedded endpoint.
     pub const DETECTOR_ID: &'static str = "sightline.nanodet-416";
 

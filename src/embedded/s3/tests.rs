@@ -67,10 +67,10 @@ async fn what_is_put_is_a_plain_file_and_nothing_else() {
     assert_eq!(get(&client, "box", "a/b/c.txt").await.unwrap(), b"again");
     put(&client, "empty", b"").await.unwrap();
     assert_eq!(get(&client, "box", "empty").await.unwrap(), b"");
-    assert_eq!((names_in(folder.path()), names_in(&folder.path().join("box"))), (vec!["box".into()], vec![
-        "a".into(),
-        "empty".into()
-    ]));
+    assert_eq!(
+        (names_in(folder.path()), names_in(&folder.path().join("box"))),
+        (vec!["box".into()], vec!["a".into(), "empty".into()])
+    );
     for _twice in 0..2 {
         client.delete_object().bucket("box").key("a/b/c.txt").send().await.unwrap();
     }
@@ -202,7 +202,9 @@ async fn symbolic_links_are_not_followed() {
 #[tokio::test]
 async fn keys_are_taken_literally() {
     let (folder, _stack, client) = stack().await;
-    for key in ["a b.png", "사진/정상 회담.jpg", "a+b=c&d?e#f.png", "100%.png", "%2e%2e%2fx", "...", "quote'\"<x>", "~.é"] {
+    for key in
+        ["a b.png", "사진/정상 회담.jpg", "a+b=c&d?e#f.png", "100%.png", "%2e%2e%2fx", "...", "quote'\"<x>", "~.é"]
+    {
         put(&client, key, b"x").await.unwrap();
         assert!(folder.path().join("box").join(key).is_file(), "{key}");
         assert_eq!(get(&client, "box", key).await.unwrap(), b"x", "{key}");

@@ -1,0 +1,124 @@
+//! Pictures in Amazon S3: one GetObject for each, size checked before and while reading.
+
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::get_object::{GetObjectError, GetObjectOutput},
+};
+use bytes::Bytes;
+
+use super::clients::is_credentials_failure;
+use crate::{
+    domain::ObjectRef,
+    pipeline::{ImageStore, StoreError, StoredObject},
+};
+
+/// An [`ImageStore`] over Amazon S3 or a server that speaks its protocol.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    client: Client,
+}
+
+impl S3Store {
+    /// A store over `client`.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl ImageStore for S3Store {
+    async fn get(&self, object: &ObjectRef, max_bytes: u64) -> Result<StoredObject, StoreError> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(&object.bucket)
+            .key(&object.key)
+            .set_version_id(object.version_id.clone())
+            .set_if_match(object.expected_etag.as_deref().map(quoted))
+            .set_expected_bucket_owner(object.expected_bucket_owner.clone());
+        let output = request.send().await.map_err(|error| meaning(&error, object))?;
+        let etag = output.e_tag().map(|etag| etag.trim_matches('"').to_owned());
+        let version_id = output.version_id().filter(|id| *id != "null").map(str::to_owned);
+        let bytes = read(output, max_bytes).await?;
+        Ok(StoredObject { bytes, etag, version_id })
+    }
+}
+
+/// `If-Match` wants the quotes that S3's own events leave out.
+fn quoted(etag: &str) -> String {
+    format!("\"{}\"", etag.trim_matches('"'))
+}
+
+async fn read(output: GetObjectOutput, limit: u64) -> Result<Bytes, StoreError> {
+    // A server that streams without a length names none; the cap while reading holds all the same.
+    let announced = output.content_length().and_then(|length| u64::try_from(length).ok());
+    if let Some(actual) = announced.filter(|length| *length > limit) {
+        return Err(StoreError::TooLarge { actual, limit });
+    }
+    let mut body = output.body;
+    let mut bytes = Vec::with_capacity(announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default());
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| StoreError::Unavailable { detail: format!("body: {}", chain(&error)) })?;
+        let actual = (bytes.len() + chunk.len()) as u64;
+        if actual > limit {
+            return Err(StoreError::TooLarge { actual, limit });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Bytes::from(bytes))
+}
+
+type GetError = SdkError<GetObjectError, aws_sdk_s3::config::http::HttpResponse>;
+
+/// What an error of the SDK means. Codes first: S3 models few of its errors.
+fn meaning(error: &GetError, object: &ObjectRef) -> StoreError {
+    let SdkError::ServiceError(service) = error else { return without_answer(error) };
+    let status = service.raw().status().as_u16();
+    let code = service.err().code().unwrap_or_default();
+    match (code, status) {
+        ("NoSuchBucket", _) => StoreError::BucketNotFound,
+        ("NoSuchKey" | "NoSuchVersion", _) => StoreError::ObjectNotFound,
+        ("InvalidObjectState", _) => StoreError::Archived,
+        ("PreconditionFailed", _) | (_, 412) => StoreError::Changed,
+        ("PermanentRedirect" | "IllegalLocationConstraintException" | "AuthorizationHeaderMalformed", _) | (_, 301) => {
+            StoreError::WrongRegion
+        }
+        (
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "TokenRefreshRequired"
+            | "RequestTimeTooSkewed",
+            _,
+        ) => StoreError::Credentials { detail: code.to_owned() },
+        // S3 answers a wrong owner and a missing permission alike.
+        (_, 403) if object.expected_bucket_owner.is_some() => StoreError::OwnerMismatch,
+        (_, 403) => StoreError::AccessDenied { code: or(code, "403") },
+        (_, 404) => StoreError::ObjectNotFound,
+        ("KMS.DisabledException" | "KMS.NotFoundException" | "KMS.KMSInvalidStateException", _) => {
+            StoreError::AccessDenied { code: code.to_owned() }
+        }
+        (_, 429 | 500..=599) | ("SlowDown" | "RequestTimeout", _) => {
+            StoreError::Unavailable { detail: format!("{} {code}", status) }
+        }
+        _ => StoreError::Rejected { code: or(code, &status.to_string()) },
+    }
+}
+
+/// No answer of the service: credentials that do not resolve, a connection that cannot be made or is silent.
+fn without_answer(error: &GetError) -> StoreError {
+    let detail = chain(error);
+    if is_credentials_failure(error) { StoreError::Credentials { detail } } else { StoreError::Unavailable { detail } }
+}
+
+fn or(code: &str, otherwise: &str) -> String {
+    if code.is_empty() { otherwise.to_owned() } else { code.to_owned() }
+}
+
+/// An error with its causes, for the log.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    aws_sdk_s3::error::DisplayErrorContext(error).to_string().chars().take(500).collect()
+}

@@ -1,0 +1,195 @@
+//! Flags and environment to a checked configuration. Everything is parsed before any port is bound.
+//!
+//! Regions, endpoints and credentials are AWS's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL_S3`, ...): the SDK reads
+//! them, and `sightline config` shows them.
+
+mod report;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use clap::{Args, ValueEnum};
+
+use crate::{
+    domain::ModelProfile,
+    pipeline::{Limits, RetryPolicy},
+};
+pub use report::report;
+
+/// Settings of the server.
+#[derive(Debug, Clone, Args)]
+pub struct ServerArgs {
+    /// Address to listen on. Anyone who reaches it may use the server and what its role may read: keep it on loopback or
+    /// inside a mesh.
+    #[arg(long, env = "SIGHTLINE_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDR")]
+    pub listen: SocketAddr,
+
+    /// Bedrock model id, inference-profile id or ARN that is asked when a request names none. Most models need a profile
+    /// of the Region or `global.`. [default: global.anthropic.claude-sonnet-5; with --embedded: sightline.nanodet-416]
+    #[arg(long, env = "SIGHTLINE_MODEL", value_name = "ID", value_parser = model_id)]
+    pub model: Option<String>,
+
+    /// Further model ids that a request may name. [default: the other models that this version ships prompts for; with
+    /// --embedded: none]
+    #[arg(long, env = "SIGHTLINE_ALLOWED_MODELS", value_name = "ID,ID", value_delimiter = ',', value_parser = model_id)]
+    pub allowed_models: Option<Vec<String>>,
+
+    /// Largest picture file, from S3 or in the request.
+    #[arg(long, env = "SIGHTLINE_MAX_IMAGE_BYTES", default_value = "20MiB", value_name = "SIZE", value_parser = size)]
+    pub max_image_bytes: ByteSize,
+
+    /// Largest picture in pixels, width times height. Known from the header, before anything is decoded.
+    #[arg(long, env = "SIGHTLINE_MAX_PIXELS", default_value_t = 100_000_000, value_name = "COUNT",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_pixels: u64,
+
+    /// Largest request message, which bounds inline pictures. A larger one is OUT_OF_RANGE.
+    #[arg(long, env = "SIGHTLINE_MAX_MESSAGE_BYTES", default_value = "21MiB", value_name = "SIZE", value_parser = size)]
+    pub max_message_bytes: ByteSize,
+
+    /// Longest time for one request, whatever its caller allows. S3 and model calls included.
+    #[arg(long, env = "SIGHTLINE_REQUEST_TIMEOUT", default_value = "120s", value_name = "TIME", value_parser = time)]
+    pub request_timeout: Duration,
+
+    /// A model call is not started with less time left than this: it would be paid for in vain.
+    #[arg(long, env = "SIGHTLINE_MIN_MODEL_TIME", default_value = "100ms", value_name = "TIME", value_parser = time)]
+    pub min_model_time: Duration,
+
+    /// Most calls of the model for one request: after throttling and faults of the service it is asked again.
+    #[arg(long, env = "SIGHTLINE_MAX_MODEL_ATTEMPTS", default_value_t = 3, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub max_model_attempts: u32,
+
+    /// Most requests in progress at once. One more is UNAVAILABLE.
+    #[arg(long, env = "SIGHTLINE_MAX_IN_FLIGHT", default_value_t = 256, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_in_flight: u32,
+
+    /// Longest wait for calls in flight after SIGTERM.
+    #[arg(long, env = "SIGHTLINE_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = time)]
+    pub drain_timeout: Duration,
+
+    /// What to log: a level, or directives such as `sightline=debug,tonic=info`.
+    #[arg(long, env = "SIGHTLINE_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+
+    /// How to write the log, which goes to standard error.
+    #[arg(long, env = "SIGHTLINE_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+
+    /// Run without AWS: S3 over the folder DIR, whose sub-folders are buckets, and a Bedrock endpoint with an object
+    /// detector, both in this process on loopback. Without DIR, a temporary folder whose bucket `photos` holds sample
+    /// pictures.
+    #[cfg(feature = "embedded")]
+    #[arg(long, env = "SIGHTLINE_EMBEDDED", value_name = "DIR", num_args = 0..=1)]
+    pub embedded: Option<Option<PathBuf>>,
+}
+
+/// How to write the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Readable lines.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A checked configuration of the server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Models that requests may name; the first is the default.
+    pub models: Vec<ModelProfile>,
+    /// What bounds the work.
+    pub limits: Limits,
+    /// Largest request message in bytes.
+    pub max_message_bytes: usize,
+    /// Longest time for one request.
+    pub request_timeout: Duration,
+    /// Longest wait for calls in flight once told to stop.
+    pub drain_timeout: Duration,
+    /// The embedded stack: `Some(None)` is one over a temporary folder.
+    pub embedded: Option<Option<PathBuf>>,
+}
+
+/// Models beside the default that a plain installation lists.
+const OTHER_MODELS: [&str; 2] = ["global.anthropic.claude-sonnet-4-6", "anthropic.claude-3-sonnet-20240229-v1:0"];
+
+impl ServerArgs {
+    /// The configuration that these settings make.
+    pub fn config(&self) -> Config {
+        let embedded = self.embedded();
+        let default = match (&self.model, &embedded) {
+            (Some(model), _) => model.as_str(),
+            (None, Some(_)) => ModelProfile::DETECTOR_ID,
+            (None, None) => ModelProfile::DEFAULT_ID,
+        };
+        let others: Vec<String> = match (&self.allowed_models, &embedded) {
+            (Some(models), _) => models.clone(),
+            (None, Some(_)) => Vec::new(),
+            (None, None) => [ModelProfile::DEFAULT_ID].iter().chain(&OTHER_MODELS).map(ToString::to_string).collect(),
+        };
+        let mut models = vec![ModelProfile::resolve(default)];
+        for id in others {
+            if models.iter().all(|known| known.id != id) {
+                models.push(ModelProfile::resolve(&id));
+            }
+        }
+        Config {
+            listen: self.listen,
+            models,
+            limits: self.limits(),
+            max_message_bytes: usize::try_from(self.max_message_bytes.as_u64()).unwrap_or(usize::MAX),
+            request_timeout: self.request_timeout,
+            drain_timeout: self.drain_timeout,
+            embedded,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            max_image_bytes: self.max_image_bytes.as_u64(),
+            max_pixels: self.max_pixels,
+            max_in_flight: self.max_in_flight as usize,
+            prepare_workers: std::thread::available_parallelism().map_or(1, usize::from),
+            retry: RetryPolicy {
+                max_attempts: self.max_model_attempts,
+                base: Duration::from_millis(200),
+                cap: Duration::from_secs(5),
+                min_call_time: self.min_model_time,
+            },
+        }
+    }
+
+    #[cfg(feature = "embedded")]
+    fn embedded(&self) -> Option<Option<PathBuf>> {
+        self.embedded.clone()
+    }
+
+    #[cfg(not(feature = "embedded"))]
+    fn embedded(&self) -> Option<Option<PathBuf>> {
+        None
+    }
+}
+
+fn model_id(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let fits = (1..=2048).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(text.to_owned()) } else { Err("must be 1 to 2048 visible ASCII characters".to_owned()) }
+}
+
+fn size(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    let most = 1 << 30;
+    if (1..=most).contains(&size.as_u64()) { Ok(size) } else { Err("must lie between 1 byte and 1 GiB".to_owned()) }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let most = Duration::from_secs(24 * 3600);
+    if !time.is_zero() && time <= most { Ok(time) } else { Err("must be longer than 0 and at most a day".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The configuration in force, as people read it. Secrets are redacted.
+
+use std::fmt::Write as _;
+
+use super::ServerArgs;
+use crate::domain::ModelProfile;
+
+/// AWS's own variables that decide where requests go and who signs them.
+const AWS_VARIABLES: [(&str, Shown); 16] = [
+    ("AWS_REGION", Shown::Whole),
+    ("AWS_DEFAULT_REGION", Shown::Whole),
+    ("AWS_PROFILE", Shown::Whole),
+    ("AWS_CONFIG_FILE", Shown::Whole),
+    ("AWS_SHARED_CREDENTIALS_FILE", Shown::Whole),
+    ("AWS_ENDPOINT_URL", Shown::Url),
+    ("AWS_ENDPOINT_URL_S3", Shown::Url),
+    ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", Shown::Url),
+    ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", Shown::Whole),
+    ("AWS_ROLE_ARN", Shown::Whole),
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", Shown::Whole),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", Shown::Url),
+    ("AWS_ACCESS_KEY_ID", Shown::Redacted),
+    ("AWS_SECRET_ACCESS_KEY", Shown::Redacted),
+    ("AWS_SESSION_TOKEN", Shown::Redacted),
+    ("AWS_BEARER_TOKEN_BEDROCK", Shown::Redacted),
+];
+
+#[derive(Clone, Copy)]
+enum Shown {
+    Whole,
+    /// Without a user name and password.
+    Url,
+    /// That it is set, nothing more.
+    Redacted,
+}
+
+/// The effective configuration, one `name = value` a line. `variable` looks up an environment variable.
+pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> String {
+    let config = args.config();
+    let time = |time| humantime::format_duration(time).to_string();
+    let embedded = match &config.embedded {
+        None => "off".to_owned(),
+        Some(None) => "a temporary folder".to_owned(),
+        Some(Some(folder)) => folder.display().to_string(),
+    };
+    let settings = [
+        ("listen", config.listen.to_string()),
+        ("embedded", embedded),
+        ("max_image_bytes", config.limits.max_image_bytes.to_string()),
+        ("max_pixels", config.limits.max_pixels.to_string()),
+        ("max_message_bytes", config.max_message_bytes.to_string()),
+        ("request_timeout", time(config.request_timeout)),
+        ("min_model_time", time(config.limits.retry.min_call_time)),
+        ("max_model_attempts", config.limits.retry.max_attempts.to_string()),
+        ("max_in_flight", config.limits.max_in_flight.to_string()),
+        ("drain_timeout", time(config.drain_timeout)),
+        ("log", args.log.clone()),
+        ("log_format", format!("{:?}", args.log_format).to_lowercase()),
+    ];
+    let mut text = String::new();
+    for (name, value) in settings {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name} = {value}");
+    }
+    for (index, model) in config.models.iter().enumerate() {
+        let _ = writeln!(text, "{} = {}", if index == 0 { "model" } else { "allowed_model" }, describe(model));
+    }
+    text.push_str("\n# AWS\n");
+    for (name, shown) in AWS_VARIABLES {
+        if let Some(value) = variable(name).filter(|value| !value.is_empty()) {
+            let _ = writeln!(text, "{name} = {}", show(&value, shown));
+        }
+    }
+    text
+}
+
+fn describe(model: &ModelProfile) -> String {
+    let known = if model.is_familiar { "" } else { ", not known to this version" };
+    format!(
+        "{} (sees up to {} px an edge, {} visual tokens{known})",
+        model.id, model.tier.max_edge, model.tier.max_visual_tokens
+    )
+}
+
+fn show(value: &str, shown: Shown) -> String {
+    match shown {
+        Shown::Whole => value.to_owned(),
+        Shown::Redacted => "(set)".to_owned(),
+        Shown::Url => match value.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+            Some((scheme, (_, host))) => format!("{scheme}://(redacted)@{host}"),
+            None => value.to_owned(),
+        },
+    }
+}

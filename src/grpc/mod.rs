@@ -1,0 +1,13 @@
+//! The transport: thin handlers, conversion both ways, and THE one map from error to status. Knows the pipeline and the
+//! domain, never the adapters.
+
+mod deadline;
+mod request;
+mod response;
+mod server;
+mod service;
+mod status;
+mod violations;
+
+pub use server::{Transport, serve};
+pub use service::Service;

@@ -1,0 +1,131 @@
+//! The services on a listener, behind the layers.
+
+use std::{any::Any, future::Future, time::Duration};
+
+use http::Response;
+use tokio::net::TcpListener;
+use tonic::{
+    body::Body,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::{Service, status};
+use crate::proto::{self, image_analysis_service_server::ImageAnalysisServiceServer};
+
+/// How the transport behaves.
+#[derive(Debug, Clone)]
+pub struct Transport {
+    /// Largest request message in bytes.
+    pub max_message_bytes: usize,
+    /// Longest wait for calls in flight once the server is told to stop.
+    pub drain_timeout: Duration,
+}
+
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Streams of one connection. A mesh's sidecar is one connection for many callers.
+const MAX_STREAMS: u32 = 1024;
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// Resets that a client may have pending before it is taken for an attack.
+const MAX_PENDING_RESETS: usize = 64;
+
+/// Serves until `shutdown` resolves, then stops accepting and lets calls in flight finish within the drain timeout.
+/// Health answers SERVING once `ready` has resolved.
+///
+/// # Errors
+/// When the transport cannot be set up or fails.
+pub async fn serve(
+    listener: TcpListener,
+    service: Service,
+    transport: Transport,
+    ready: impl Future<Output = ()> + Send + 'static,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    set_health(&health, ServingStatus::NotServing).await;
+    let analysis = ImageAnalysisServiceServer::new(service)
+        .max_decoding_message_size(transport.max_message_bytes)
+        .max_encoding_message_size(usize::MAX);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let draining = drain(health.clone(), ready, shutdown, stop);
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
+        .max_concurrent_streams(MAX_STREAMS)
+        // -- the layers, outermost first --
+        // A panic is one call's INTERNAL, never the connection's end.
+        .layer(CatchPanicLayer::custom(on_panic as fn(Box<dyn Any + Send>) -> Response<Body>))
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(analysis)
+        .serve_with_incoming_shutdown(incoming(listener), closed(stopped.clone()));
+    // Waiting for connections has no end of its own: a client that never hangs up must not hold the process.
+    tokio::select! {
+        outcome = server => outcome?,
+        () = overdue(stopped, transport.drain_timeout) => tracing::warn!("calls in flight were cut at the drain timeout"),
+        () = draining => {}
+    }
+    Ok(())
+}
+
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
+}
+
+/// Health and the stop signal, for the life of the server. Never resolves: the server's own end does.
+async fn drain(
+    health: HealthReporter,
+    ready: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()>,
+    stop: tokio::sync::watch::Sender<bool>,
+) {
+    tokio::pin!(shutdown);
+    let stopped_early = tokio::select! {
+        () = ready => false,
+        () = &mut shutdown => true,
+    };
+    if !stopped_early {
+        set_health(&health, ServingStatus::Serving).await;
+        tracing::info!("serving");
+        shutdown.await;
+    }
+    tracing::info!("draining");
+    set_health(&health, ServingStatus::NotServing).await;
+    stop.send_replace(true);
+    std::future::pending().await
+}
+
+async fn closed(mut stopped: tokio::sync::watch::Receiver<bool>) {
+    // The sender lives as long as the server; if it were gone, stopping would be right too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn overdue(stopped: tokio::sync::watch::Receiver<bool>, grace: Duration) {
+    closed(stopped).await;
+    tokio::time::sleep(grace).await;
+}
+
+/// Both names that probes ask for: the whole server and the service.
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for name in ["", proto::image_analysis_service_server::SERVICE_NAME] {
+        health.set_service_status(name, status).await;
+    }
+}
+
+/// Reflection over every descriptor set, so that clients can print health and error details too.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+fn on_panic(_panic: Box<dyn Any + Send>) -> Response<Body> {
+    // The panic hook has logged where; the payload may hold anything.
+    tracing::error!("a handler panicked");
+    status::internal().into_status("").into_http()
+}

@@ -1,0 +1,226 @@
+//! THE one map from error to gRPC status. Every status carries exactly one `ErrorInfo` of the domain `sightline`.
+//!
+//! A caller's message names what is wrong and what to do. It never repeats what AWS or a model said, which may hold parts
+//! of the request: that goes to the log. A status travels in HTTP/2 headers, so everything in it is kept short.
+
+mod image;
+mod model;
+mod storage;
+
+use std::time::Duration;
+
+use prost::Message as _;
+use prost_types::Any;
+use tonic::{Code, Status, metadata::MetadataMap};
+use tonic_types::pb;
+
+use super::{response::duration, violations::Violation};
+use crate::pipeline::AnalyzeError;
+
+/// The `domain` of every `ErrorInfo`.
+pub(super) const DOMAIN: &str = "sightline";
+/// Most bytes of a message: headers are limited, and some clients refuse more than 8 KB of them.
+const MAX_MESSAGE_BYTES: usize = 800;
+/// Most bytes of all details: with the message and base64 around them under 4 KB.
+const MAX_DETAILS_BYTES: usize = 2200;
+
+/// A failure on its way to a status.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    metadata: Vec<(&'static str, String)>,
+    details: Vec<Any>,
+    retry_after: Option<Duration>,
+    /// Also tell gRPC's own retries in the clients when to come back.
+    pushback: bool,
+}
+
+impl Failure {
+    pub(super) fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: Vec::new(),
+            details: Vec::new(),
+            retry_after: None,
+            pushback: false,
+        }
+    }
+
+    /// For the log: code and reason.
+    pub(super) fn summary(&self) -> (Code, &'static str) {
+        (self.code, self.reason)
+    }
+
+    fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.metadata.push((key, value.into()));
+        self
+    }
+
+    fn detail(mut self, name: &str, message: &impl prost::Message) -> Self {
+        self.details.push(any(name, message));
+        self
+    }
+
+    fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    fn precondition(self, kind: &str, subject: &str, description: &str) -> Self {
+        let violation = pb::precondition_failure::Violation {
+            r#type: kind.to_owned(),
+            subject: shortened(subject, 600),
+            description: description.to_owned(),
+        };
+        self.detail("PreconditionFailure", &pb::PreconditionFailure { violations: vec![violation] })
+    }
+
+    fn help(self, description: &str, url: &str) -> Self {
+        let link = pb::help::Link { description: description.to_owned(), url: url.to_owned() };
+        self.detail("Help", &pb::Help { links: vec![link] })
+    }
+
+    /// The status that the caller of `request_id` gets.
+    pub(super) fn into_status(mut self, request_id: &str) -> Status {
+        if !request_id.is_empty() {
+            let info = pb::RequestInfo { request_id: request_id.to_owned(), serving_data: String::new() };
+            self = self.detail("RequestInfo", &info);
+        }
+        let mut trailers = MetadataMap::new();
+        if let (Some(delay), true) = (self.retry_after, self.pushback) {
+            let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            trailers.insert("grpc-retry-pushback-ms", millis.into());
+        }
+        let code = self.code;
+        let status = self.into_message();
+        let details = status.encode_to_vec().into();
+        Status::with_details_and_metadata(code, status.message, details, trailers)
+    }
+
+    /// The failure as a `google.rpc.Status` message.
+    pub(super) fn into_message(self) -> pb::Status {
+        let metadata = self.metadata.into_iter().map(|(key, value)| (key.to_owned(), shortened(&value, 200))).collect();
+        let info = pb::ErrorInfo { reason: self.reason.to_owned(), domain: DOMAIN.to_owned(), metadata };
+        let retry = self.retry_after.map(|delay| pb::RetryInfo { retry_delay: Some(duration(delay)) });
+        let mut details = vec![any("ErrorInfo", &info)];
+        details.extend(retry.map(|retry| any("RetryInfo", &retry)));
+        details.extend(self.details);
+        let mut size = 0;
+        details.retain(|detail| {
+            size += detail.encoded_len();
+            size <= MAX_DETAILS_BYTES
+        });
+        pb::Status { code: self.code.into(), message: shortened(&self.message, MAX_MESSAGE_BYTES), details }
+    }
+}
+
+/// A status message without a request of its own, such as the error of one feature.
+pub(super) fn detailed(
+    code: Code,
+    reason: &'static str,
+    message: &str,
+    metadata: &[(&'static str, String)],
+) -> pb::Status {
+    let failure = Failure { metadata: metadata.to_vec(), ..Failure::new(code, reason, message) };
+    failure.into_message()
+}
+
+/// What the violations of a request become: all of them at once.
+pub(super) fn invalid(violations: &[Violation]) -> Failure {
+    let mut listed = Vec::new();
+    let mut size = 0;
+    for violation in violations {
+        let entry = pb::bad_request::FieldViolation {
+            field: shortened(&violation.field, 120),
+            description: violation.description.clone(),
+            reason: violation.reason.to_owned(),
+            localized_message: None,
+        };
+        size += entry.encoded_len() + 4;
+        if size > MAX_DETAILS_BYTES - 300 {
+            break;
+        }
+        listed.push(entry);
+    }
+    let unlisted = violations.len() - listed.len();
+    let fields: Vec<&str> = listed.iter().map(|violation| violation.field.as_str()).collect();
+    let mut message = match violations {
+        [only] => format!("{} {}.", only.field, only.description),
+        several => format!("{} fields are invalid: {}.", several.len(), fields.join(", ")),
+    };
+    if unlisted > 0 {
+        message = format!("{} fields are invalid; the first {} are listed.", violations.len(), listed.len());
+    }
+    Failure::new(Code::InvalidArgument, "FIELD_INVALID", message)
+        .detail("BadRequest", &pb::BadRequest { field_violations: listed })
+}
+
+/// What an error of the pipeline becomes.
+pub(super) fn failure(error: &AnalyzeError) -> Failure {
+    match error {
+        AnalyzeError::ModelUnknown { model } => model::unknown(model),
+        AnalyzeError::ContentTooLarge { actual, limit } => image::too_many_bytes(*actual, *limit),
+        AnalyzeError::Store { object, error } => storage::failure(object, error),
+        AnalyzeError::Image(error) => image::failure(error),
+        AnalyzeError::Model { model, error, calls } => model::failure(model, error, *calls),
+        AnalyzeError::Answer { model, calls, .. } => model::unreadable(model, *calls),
+        AnalyzeError::DeadlineExceeded { stage } => {
+            let message = format!("The deadline passed in the stage {}. Allow more time.", stage.as_str());
+            Failure::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", message).with("stage", stage.as_str())
+        }
+        AnalyzeError::DeadlineTooShort { remaining, needed } => {
+            let message = format!(
+                "{} ms are left, too few to call the model, which needs at least {} ms. Allow more time.",
+                remaining.as_millis(),
+                needed.as_millis()
+            );
+            Failure::new(Code::DeadlineExceeded, "DEADLINE_TOO_SHORT", message).with("stage", "model")
+        }
+        AnalyzeError::Overloaded { limit } => {
+            let message =
+                format!("The server has {limit} requests in progress, as many as it takes. Try again shortly.");
+            Failure::new(Code::Unavailable, "OVERLOADED", message).retry_after(Duration::from_millis(500))
+        }
+        AnalyzeError::Internal { .. } => internal(),
+    }
+}
+
+/// A fault of this server, about which the caller can do nothing.
+pub(super) fn internal() -> Failure {
+    Failure::new(Code::Internal, "INTERNAL", "The server failed. The operators find the cause in its log.")
+}
+
+/// Something the contract names that this version does not do.
+pub(super) fn unimplemented(what: &str) -> Failure {
+    let message = format!("{what} is not implemented in this version.");
+    Failure::new(Code::Unimplemented, "NOT_IMPLEMENTED", message).with("what", what)
+}
+
+fn any(name: &str, message: &impl prost::Message) -> Any {
+    Any { type_url: format!("type.googleapis.com/google.rpc.{name}"), value: message.encode_to_vec() }
+}
+
+/// `text`, cut at a character so that it has at most `most` bytes.
+fn shortened(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = (0..=most.saturating_sub(3)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
+/// The server's own AWS credentials are the operator's to mend.
+fn credentials() -> Failure {
+    let message = "The server has no valid AWS credentials. Its operator must give it a role, a profile or keys.";
+    Failure::new(Code::FailedPrecondition, "CREDENTIALS_INVALID", message).help(
+        "How the AWS SDK finds credentials",
+        "https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Why an analysis failed, by what it means to the caller.
+
+use std::time::Duration;
+
+use super::ports::{ModelError, StoreError};
+use crate::{answer::Unreadable, domain::ObjectRef, imaging::ImageError};
+
+/// A step of an analysis: where the time was when it ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Waiting for a free slot.
+    Queue,
+    /// Reading from S3.
+    Fetch,
+    /// Decoding, turning, resizing, encoding.
+    Prepare,
+    /// Calling the model.
+    Model,
+    /// Waiting between attempts.
+    Backoff,
+}
+
+impl Stage {
+    /// The name that callers see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Fetch => "fetch",
+            Self::Prepare => "prepare",
+            Self::Model => "model",
+            Self::Backoff => "backoff",
+        }
+    }
+}
+
+/// Why an analysis failed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AnalyzeError {
+    /// The caller names a model that the server does not list.
+    #[error("model {model} is not listed")]
+    ModelUnknown {
+        /// What the caller named.
+        model: String,
+    },
+    /// Inline content is larger than the limit.
+    #[error("{actual} bytes exceed the limit of {limit}")]
+    ContentTooLarge {
+        /// Its size in bytes.
+        actual: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The object could not be read.
+    #[error("S3: {error}")]
+    Store {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Why.
+        error: StoreError,
+    },
+    /// The bytes are no picture that can be analyzed.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The model gave no answer.
+    #[error("{model}: {error}")]
+    Model {
+        /// The Bedrock id that was asked.
+        model: String,
+        /// Why.
+        error: ModelError,
+        /// Calls made.
+        calls: u32,
+    },
+    /// The model's answer cannot be used.
+    #[error("{model}: {error}")]
+    Answer {
+        /// The Bedrock id that answered.
+        model: String,
+        /// Why.
+        error: Unreadable,
+        /// Calls made.
+        calls: u32,
+    },
+    /// The deadline passed.
+    #[error("the deadline passed in stage {}", stage.as_str())]
+    DeadlineExceeded {
+        /// Where.
+        stage: Stage,
+    },
+    /// Too little time is left to call the model, which would be paid for in vain.
+    #[error("{remaining:?} left, {needed:?} needed to call the model")]
+    DeadlineTooShort {
+        /// Time left.
+        remaining: Duration,
+        /// The least that a model call is tried with.
+        needed: Duration,
+    },
+    /// As many requests as the server takes are in progress.
+    #[error("{limit} requests are in progress")]
+    Overloaded {
+        /// The limit.
+        limit: usize,
+    },
+    /// A fault of this server.
+    #[error("internal: {detail}")]
+    Internal {
+        /// What happened, for the log.
+        detail: String,
+    },
+}

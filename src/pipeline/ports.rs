@@ -1,0 +1,196 @@
+//! What the pipeline needs of the world: a place where pictures lie and a model that looks at them. The adapters
+//! implement these on AWS.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{
+    domain::{ModelProfile, ObjectRef, StopReason, Usage},
+    prompt::Prompt,
+};
+
+/// A place where pictures lie.
+#[async_trait]
+pub trait ImageStore: Send + Sync + 'static {
+    /// Reads one object whole, with one request. Its size is checked before and while reading. Dropping the future ends
+    /// the request.
+    ///
+    /// # Errors
+    /// [`StoreError`], by what it means to the caller.
+    async fn get(&self, object: &ObjectRef, max_bytes: u64) -> Result<StoredObject, StoreError>;
+}
+
+/// An object that was read.
+#[derive(Debug, Clone)]
+pub struct StoredObject {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its ETag, without quotes.
+    pub etag: Option<String>,
+    /// Its version, when the bucket is versioned.
+    pub version_id: Option<String>,
+}
+
+/// Why an object could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No such key, or no such version of it.
+    #[error("no such object")]
+    ObjectNotFound,
+    /// No such bucket.
+    #[error("no such bucket")]
+    BucketNotFound,
+    /// The store denies access, or hides that the key is missing.
+    #[error("access denied ({code})")]
+    AccessDenied {
+        /// The store's code.
+        code: String,
+    },
+    /// The object has another ETag than the expected one.
+    #[error("the object has changed")]
+    Changed,
+    /// The bucket may belong to another account than the expected one.
+    #[error("other bucket owner")]
+    OwnerMismatch,
+    /// The object is archived and must be restored first.
+    #[error("the object is archived")]
+    Archived,
+    /// The bucket lies in another Region than the server reads from.
+    #[error("the bucket lies in another region")]
+    WrongRegion,
+    /// The object is larger than the limit.
+    #[error("{actual} bytes exceed the limit of {limit}")]
+    TooLarge {
+        /// Its size in bytes, or the least it has.
+        actual: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The store finds the request itself wrong, such as a malformed version id.
+    #[error("the store refuses the request ({code})")]
+    Rejected {
+        /// The store's code.
+        code: String,
+    },
+    /// The server's own AWS credentials are missing or refused.
+    #[error("AWS credentials: {detail}")]
+    Credentials {
+        /// What is wrong, for the log.
+        detail: String,
+    },
+    /// Overload, a fault of the store, a broken connection or body.
+    #[error("storage unavailable: {detail}")]
+    Unavailable {
+        /// What is wrong, for the log.
+        detail: String,
+    },
+}
+
+/// A model that looks at pictures.
+#[async_trait]
+pub trait VisionModel: Send + Sync + 'static {
+    /// Asks once; never repeats by itself. Dropping the future ends the request.
+    ///
+    /// # Errors
+    /// [`ModelError`], by what it means to the caller and whether asking again may help.
+    async fn ask(&self, question: &Question) -> Result<Reply, ModelError>;
+
+    /// AWS Region of the endpoint.
+    fn region(&self) -> &str;
+}
+
+/// One call of a model.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The model and how it must be spoken to.
+    pub model: ModelProfile,
+    /// The encoded picture.
+    pub image: Bytes,
+    /// Its media type, such as `image/jpeg`: that of the bytes.
+    pub media_type: &'static str,
+    /// The words.
+    pub prompt: Prompt,
+    /// Most output tokens.
+    pub max_output_tokens: u32,
+    /// Sampling temperature; `None` sends none.
+    pub temperature: Option<f32>,
+    /// Cost-allocation tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A model's answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// What it wrote: the tool's input as JSON byte for byte, or its text.
+    pub text: String,
+    /// Why it stopped.
+    pub stop_reason: StopReason,
+    /// Tokens of this call.
+    pub usage: Usage,
+    /// Bedrock's request id.
+    pub upstream_request_id: Option<String>,
+}
+
+/// Why a model gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// Too many requests or tokens.
+    #[error("throttled")]
+    Throttled,
+    /// A quota of the account is used up; asking again soon will not help.
+    #[error("quota exceeded")]
+    QuotaExceeded,
+    /// The account has no access to the model, or the role may not invoke it.
+    #[error("not enabled: {detail}")]
+    NotEnabled {
+        /// What is wrong, for the log.
+        detail: String,
+    },
+    /// The model can only be invoked through an inference profile.
+    #[error("needs an inference profile")]
+    ProfileRequired,
+    /// The model no longer exists.
+    #[error("end of life")]
+    EndOfLife,
+    /// The model refused to answer.
+    #[error("refused")]
+    Refused,
+    /// A guardrail or content filter stepped in.
+    #[error("filtered")]
+    Filtered,
+    /// The service finds the request wrong: a fault of this server or of the model's entry.
+    #[error("the service refuses the request: {detail}")]
+    Rejected {
+        /// What is wrong, for the log: it may hold parts of the request.
+        detail: String,
+    },
+    /// The service answered something that is no answer of a model.
+    #[error("no model answer: {detail}")]
+    Malformed {
+        /// What is wrong, for the log.
+        detail: String,
+    },
+    /// The server's own AWS credentials are missing or refused.
+    #[error("AWS credentials: {detail}")]
+    Credentials {
+        /// What is wrong, for the log.
+        detail: String,
+    },
+    /// A fault of the service, or it could not be reached.
+    #[error("unavailable: {detail}")]
+    Unavailable {
+        /// What is wrong, for the log.
+        detail: String,
+        /// Whether asking again may help and is not known to be paid twice.
+        retryable: bool,
+    },
+}
+
+impl ModelError {
+    /// Whether asking again may help and is not known to pay twice.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Throttled | Self::Unavailable { retryable: true, .. })
+    }
+}

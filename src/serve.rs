@@ -1,0 +1,119 @@
+//! The server's life: from a listener and an application to a clean end. Listener and shutdown are parameters, so that
+//! tests and the command line run the very same server.
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+use crate::{adapters::Clients, app::App, grpc};
+
+/// Longest wait between two looks for credentials.
+const MAX_CREDENTIALS_WAIT: Duration = Duration::from_secs(30);
+
+/// Serves `app` on `listener` until `shutdown` resolves and calls in flight are done.
+///
+/// # Errors
+/// When the transport cannot be set up or fails.
+pub async fn run(
+    listener: TcpListener,
+    app: App,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let App { service, transport, clients } = app;
+    let ready = credentials(clients);
+    grpc::serve(listener, service, transport, ready, shutdown).await.map_err(|error| anyhow::anyhow!(error))
+}
+
+/// A server in this process.
+#[derive(Debug)]
+pub struct Running {
+    /// The address it listens on.
+    pub address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Stops accepting, lets calls in flight finish and ends.
+    ///
+    /// # Errors
+    /// When the server failed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        // A server that has already ended needs no telling.
+        let _ = self.stop.send(());
+        self.task.await.context("the server panicked")?
+    }
+}
+
+/// Binds `listen` (port 0 for any) and serves `app` in the background.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn start(listen: SocketAddr, app: App) -> anyhow::Result<Running> {
+    let listener = bind(listen).await?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let (stop, stopped) = oneshot::channel();
+    let shutdown = async move {
+        // A dropped sender is a dropped `Running`: stop as well.
+        let _ = stopped.await;
+    };
+    let task = tokio::spawn(run(listener, app, shutdown));
+    Ok(Running { address, stop, task })
+}
+
+/// Binds an address.
+///
+/// # Errors
+/// When it is taken or not this machine's, saying what to do.
+pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}; choose another address with --listen or SIGHTLINE_LISTEN"))
+}
+
+/// The endpoints of an embedded stack.
+#[cfg(feature = "embedded")]
+pub fn endpoints(stack: &crate::embedded::EmbeddedStack) -> crate::adapters::Endpoints {
+    crate::adapters::Endpoints {
+        s3: stack.s3_endpoint().to_owned(),
+        bedrock: stack.bedrock_endpoint().to_owned(),
+        region: stack.region().to_owned(),
+        credentials: crate::adapters::StaticCredentials {
+            access_key_id: stack.access_key_id().to_owned(),
+            secret_access_key: stack.secret_access_key().to_owned(),
+        },
+    }
+}
+
+/// Resolves once the server has credentials to sign with: before that it cannot work.
+async fn credentials(clients: Clients) {
+    let mut wait = Duration::from_millis(500);
+    while let Err(error) = clients.check_credentials().await {
+        tracing::warn!(%error, "no AWS credentials yet: not serving");
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(MAX_CREDENTIALS_WAIT);
+    }
+}
+
+/// Resolves on SIGTERM or Ctrl-C. A second signal ends the process at once.
+///
+/// # Errors
+/// When the signals cannot be listened for.
+pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(130);
+        });
+    })
+}
