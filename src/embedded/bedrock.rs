@@ -138,12 +138,13 @@ fn invoked_model(method: &Method, uri: &Uri) -> Result<String, ServiceError> {
     if (method, *operation) != (&Method::POST, "invoke") {
         return Err(unknown(format!("This endpoint has only InvokeModel, not {method} {operation}.")));
     }
-    let not_found = || {
-        let message = format!("Could not resolve the foundation model from the provided model identifier: {id}");
-        ServiceError::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
-    };
-    let id = percent_decode_str(id).decode_utf8().map_err(|_| not_found())?;
-    if id == ModelProfile::DETECTOR_ID { Ok(id.into_owned()) } else { Err(not_found()) }
+    let id = percent_decode_str(id).decode_utf8_lossy();
+    if id != ModelProfile::DETECTOR_ID {
+        let known = format!("this endpoint has only {}", ModelProfile::DETECTOR_ID);
+        let message = format!("Could not resolve the foundation model from the model identifier {id:?}: {known}.");
+        return Err(ServiceError::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message));
+    }
+    Ok(id.into_owned())
 }
 
 fn invocation(answer: &Value, elapsed: Duration) -> Response<Full<Bytes>> {

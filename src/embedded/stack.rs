@@ -65,7 +65,8 @@ impl EmbeddedStack {
         let detector = Detector::load().await?;
         let (folder, temporary) = open_folder(folder).await?;
         let key = AccessKey::random();
-        let s3 = HttpServer::start(s3::service(folder.clone(), &key, REGION)).await.map_err(EmbeddedError::Listen)?;
+        let s3 =
+            HttpServer::start(s3::service(folder.clone(), key.clone(), REGION)).await.map_err(EmbeddedError::Listen)?;
         let bedrock = HttpServer::start(bedrock::service(Arc::new(detector), key.clone(), REGION))
             .await
             .map_err(EmbeddedError::Listen)?;

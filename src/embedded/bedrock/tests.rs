@@ -135,7 +135,8 @@ async fn wrong_bodies_are_refused_in_the_services_words() {
     RgbImage::new(8001, 1).write_to(&mut wide, ImageFormat::Png).unwrap();
     let jpeg = photo("summit.jpeg");
     let picture = |media_type, bytes: &[u8]| body(json!([image_block(media_type, bytes)]));
-    let mismatch = "The image was specified using the image/png media type, but the image appears to be a image/jpeg image";
+    let mismatch =
+        "The image was specified using the image/png media type, but the image appears to be a image/jpeg image";
     let cases = [
         (without("anthropic_version"), "anthropic_version: Field required"),
         (without("max_tokens"), "max_tokens: Field required"),

@@ -3,6 +3,7 @@ use std::{fs, path::Path};
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
     primitives::ByteStream,
 };
 use tempfile::TempDir;
@@ -49,7 +50,7 @@ async fn a_demo_photo_arrives_whole_with_its_facts() {
     let photo = DEMO_PHOTOS.iter().find(|photo| photo.name == "summit.jpeg").unwrap();
     assert_eq!(output.content_length(), Some(photo.bytes.len() as i64));
     assert_eq!(output.content_type(), Some("image/jpeg"));
-    assert!(output.last_modified().is_some());
+    assert!(output.last_modified().is_some() && output.request_id().is_some_and(|id| !id.is_empty()));
     let etag = output.e_tag().unwrap().to_owned();
     assert!(etag.len() == 34 && etag.starts_with('"') && etag.ends_with('"'), "{etag}");
     assert_eq!(output.body.collect().await.unwrap().to_vec(), photo.bytes);
@@ -67,10 +68,10 @@ async fn what_is_put_is_a_plain_file_and_nothing_else() {
     assert_eq!(get(&client, "box", "a/b/c.txt").await.unwrap(), b"again");
     put(&client, "empty", b"").await.unwrap();
     assert_eq!(get(&client, "box", "empty").await.unwrap(), b"");
-    assert_eq!((names_in(folder.path()), names_in(&folder.path().join("box"))), (vec!["box".into()], vec![
-        "a".into(),
-        "empty".into()
-    ]));
+    assert_eq!(
+        (names_in(folder.path()), names_in(&folder.path().join("box"))),
+        (vec!["box".into()], vec!["a".into(), "empty".into()])
+    );
     for _twice in 0..2 {
         client.delete_object().bucket("box").key("a/b/c.txt").send().await.unwrap();
     }
@@ -155,6 +156,7 @@ async fn what_is_missing_is_named() {
     assert_eq!(put(&client, "x/y", b"").await.unwrap_err(), (400, "InvalidArgument".into()));
     assert_eq!(put(&client, "folder", b"").await.unwrap_err(), (400, "InvalidArgument".into()));
     assert_eq!(put(&client, "new/", b"").await.unwrap_err(), (400, "InvalidArgument".into()));
+    assert_eq!(names_in(folder.path()), ["box", "top.txt"], "a refused upload leaves nothing behind");
 }
 
 #[tokio::test]
@@ -202,7 +204,9 @@ async fn symbolic_links_are_not_followed() {
 #[tokio::test]
 async fn keys_are_taken_literally() {
     let (folder, _stack, client) = stack().await;
-    for key in ["a b.png", "사진/정상 회담.jpg", "a+b=c&d?e#f.png", "100%.png", "%2e%2e%2fx", "...", "quote'\"<x>", "~.é"] {
+    for key in
+        ["a b.png", "사진/정상 회담.jpg", "a+b=c&d?e#f.png", "100%.png", "%2e%2e%2fx", "...", "quote'\"<x>", "~.é"]
+    {
         put(&client, key, b"x").await.unwrap();
         assert!(folder.path().join("box").join(key).is_file(), "{key}");
         assert_eq!(get(&client, "box", key).await.unwrap(), b"x", "{key}");
@@ -261,6 +265,8 @@ async fn a_delimiter_rolls_keys_up_once_over_all_pages() {
         seen.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
     }
     assert_eq!(seen, ["a/", "b", "c/"]);
+    let rest = client.list_objects_v2().bucket("box").delimiter("/").start_after("a/1").send().await.unwrap();
+    assert_eq!(rest.common_prefixes()[0].prefix(), Some("a/"), "a/2 is still to come");
 }
 
 #[tokio::test]
