@@ -14,7 +14,7 @@ use tempfile::TempPath;
 use tokio::io::AsyncWriteExt;
 
 use super::{
-    etag::hex,
+    etag::{MAX_HASHED_BYTES, hex},
     files::{Files, failed},
 };
 
@@ -37,15 +37,17 @@ pub(super) async fn put(files: &Arc<Files>, request: S3Request<PutObjectInput>) 
     let hasher = hasher(&input, &request.headers);
     let written = write(files, body, hasher).await?;
     check_sums(&input, request.trailing_headers.and_then(|trailers| trailers.take()), &written)?;
-    let Written { path, md5, .. } = written;
+    let Written { path, md5, length, .. } = written;
     Files::work(files, move |files| {
         let place = files.make_place(&input.bucket, &input.key)?;
         path.persist(&place).map_err(|error| failed(error.error))?;
         files.etags.forget(&place);
-        Ok(())
+        if length > MAX_HASHED_BYTES {
+            return files.open(&input.bucket, &input.key, None).map(|object| object.etag);
+        }
+        Ok(hex(&md5))
     })
-    .await?;
-    Ok(hex(&md5))
+    .await
 }
 
 fn check_conditions(
@@ -70,6 +72,7 @@ fn check_conditions(
 
 struct Written {
     path: TempPath,
+    length: u64,
     md5: Vec<u8>,
     sums: Checksum,
 }
@@ -91,7 +94,7 @@ async fn write(files: &Files, body: Option<StreamingBlob>, mut hasher: ChecksumH
         }
     }
     file.flush().await.map_err(failed)?;
-    Ok(Written { path, md5: md5.finalize().to_vec(), sums: hasher.finalize() })
+    Ok(Written { path, length, md5: md5.finalize().to_vec(), sums: hasher.finalize() })
 }
 
 fn temporary(files: &Files) -> io::Result<tempfile::NamedTempFile> {
