@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header::CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header::CONTENT_TYPE, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::Incoming,
@@ -82,9 +82,9 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let begun = Instant::now();
-        let mut response = match self.answer(request).await {
+        let mut response = match answer(self, request).await {
             Ok(answer) => invocation(&answer, begun.elapsed()),
             Err(error) => failure(&error),
         };
@@ -92,20 +92,25 @@ impl Endpoint {
         response
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Value, ServiceError> {
-        let (parts, body) = request.into_parts();
-        let body = read_body(body).await?;
-        self.verifier.verify(&parts, &body, SystemTime::now())?;
-        let model = invoked_model(&parts.method, &parts.uri)?;
-        let request = MessagesRequest::parse(&body)?;
-        drop(body);
-        let (picture, asked) = (request.picture, request.asked);
-        let detections = match picture {
-            Some(picture) => self.detector.detect(move || picture.decode()).await?,
-            None => Vec::new(),
-        };
-        Ok(reply::message(&model, &asked, &Sight { pictures: asked.pictures, detections }))
+    /// Hashing and reading a body of megabytes takes too long for an async thread.
+    fn read(&self, parts: &Parts, body: &[u8]) -> Result<(String, MessagesRequest), ServiceError> {
+        self.verifier.verify(parts, body, SystemTime::now())?;
+        Ok((invoked_model(&parts.method, &parts.uri)?, MessagesRequest::parse(body)?))
     }
+}
+
+async fn answer(endpoint: Arc<Endpoint>, request: Request<Incoming>) -> Result<Value, ServiceError> {
+    let (parts, body) = request.into_parts();
+    let body = read_body(body).await?;
+    let detector = Arc::clone(&endpoint.detector);
+    let ended = |_| DetectorError::Run("it was stopped".to_owned());
+    let read = tokio::task::spawn_blocking(move || endpoint.read(&parts, &body)).await.map_err(ended)?;
+    let (model, MessagesRequest { picture, asked }) = read?;
+    let detections = match picture {
+        Some(picture) => detector.detect(move || picture.decode()).await?,
+        None => Vec::new(),
+    };
+    Ok(reply::message(&model, &asked, &Sight { pictures: asked.pictures, detections }))
 }
 
 async fn read_body(mut body: Incoming) -> Result<Bytes, ServiceError> {
@@ -138,12 +143,13 @@ fn invoked_model(method: &Method, uri: &Uri) -> Result<String, ServiceError> {
     if (method, *operation) != (&Method::POST, "invoke") {
         return Err(unknown(format!("This endpoint has only InvokeModel, not {method} {operation}.")));
     }
-    let not_found = || {
-        let message = format!("Could not resolve the foundation model from the provided model identifier: {id}");
-        ServiceError::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message)
-    };
-    let id = percent_decode_str(id).decode_utf8().map_err(|_| not_found())?;
-    if id == ModelProfile::DETECTOR_ID { Ok(id.into_owned()) } else { Err(not_found()) }
+    let id = percent_decode_str(id).decode_utf8_lossy();
+    if id != ModelProfile::DETECTOR_ID {
+        let known = format!("this endpoint has only {}", ModelProfile::DETECTOR_ID);
+        let message = format!("Could not resolve the foundation model from the model identifier {id:?}: {known}.");
+        return Err(ServiceError::new(StatusCode::NOT_FOUND, "ResourceNotFoundException", message));
+    }
+    Ok(id.into_owned())
 }
 
 fn invocation(answer: &Value, elapsed: Duration) -> Response<Full<Bytes>> {

@@ -62,10 +62,11 @@ impl EmbeddedStack {
     /// # Errors
     /// The folder is missing or is no folder, no port is free, or the detector cannot be loaded.
     pub async fn start(folder: Option<PathBuf>) -> Result<Self, EmbeddedError> {
-        let detector = Detector::load().await?;
         let (folder, temporary) = open_folder(folder).await?;
+        let detector = Detector::load().await?;
         let key = AccessKey::random();
-        let s3 = HttpServer::start(s3::service(folder.clone(), &key, REGION)).await.map_err(EmbeddedError::Listen)?;
+        let s3 =
+            HttpServer::start(s3::service(folder.clone(), key.clone(), REGION)).await.map_err(EmbeddedError::Listen)?;
         let bedrock = HttpServer::start(bedrock::service(Arc::new(detector), key.clone(), REGION))
             .await
             .map_err(EmbeddedError::Listen)?;
@@ -194,5 +195,17 @@ mod tests {
         one.stop().await;
         assert!(tokio::net::TcpStream::connect(address).await.is_err());
         two.stop().await;
+    }
+
+    #[tokio::test]
+    async fn idle_connections_do_not_hold_up_a_stop() {
+        let stack = EmbeddedStack::start(None).await.unwrap();
+        let client = crate::embedded::test_support::s3(&stack);
+        client.list_buckets().send().await.unwrap();
+        let address = stack.bedrock_endpoint().trim_start_matches("http://").to_owned();
+        let _silent = tokio::net::TcpStream::connect(address).await.unwrap();
+        let begun = std::time::Instant::now();
+        stack.stop().await;
+        assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
     }
 }

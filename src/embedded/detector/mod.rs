@@ -140,7 +140,6 @@ mod tests {
         let photo = DEMO_PHOTOS.iter().find(|photo| photo.name == name).unwrap();
         let decode = || Ok::<_, DetectorError>(image::load_from_memory(photo.bytes).unwrap().to_rgb8());
         let found = detector.detect(decode).await.unwrap();
-        println!("{name}: {:?}", found.iter().map(|d| (d.name(), d.confidence, d.area)).collect::<Vec<_>>());
         found.iter().map(|detection| (detection.name(), detection.confidence)).collect()
     }
 
@@ -150,13 +149,13 @@ mod tests {
         let detector = Detector::load().await.unwrap();
         let near = |found: &[(&str, f32)], name: &str, expected: &[f32]| {
             let scores: Vec<f32> = found.iter().filter(|(found, _)| *found == name).map(|(_, score)| *score).collect();
-            let close = expected.iter().zip(&scores).all(|(a, b)| (a - b).abs() < 0.05);
+            let close = expected.iter().zip(&scores).all(|(a, b)| (a - b).abs() < 0.03);
             assert!(scores.len() >= expected.len() && close, "{name}: {scores:?} for {expected:?}");
         };
         near(&found_in(&detector, "astronaut.png").await, "person", &[0.74]);
         near(&found_in(&detector, "coffee.png").await, "cup", &[0.51]);
         near(&found_in(&detector, "summit.jpeg").await, "person", &[0.55, 0.46, 0.43]);
-        found_in(&detector, "chelsea.png").await;
+        near(&found_in(&detector, "chelsea.png").await, "cat", &[0.43]);
         assert_eq!(found_in(&detector, "rocket.jpg").await, []);
     }
 }

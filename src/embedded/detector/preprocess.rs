@@ -30,8 +30,8 @@ fn stretch(picture: RgbImage) -> Result<Vec<u8>, DetectorError> {
     let failed = |error: &dyn std::fmt::Display| DetectorError::Run(format!("the picture cannot be resized: {error}"));
     let source = Image::from_vec_u8(width, height, picture.into_raw(), PixelType::U8x3).map_err(|e| failed(&e))?;
     let mut square = Image::new(SIDE as u32, SIDE as u32, PixelType::U8x3);
-    // Two taps without widening for reduction, as the model was trained with.
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
+    // The filter widens when it reduces: small things in a large picture do not fall between two samples.
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     Resizer::new().resize(&source, &mut square, &options).map_err(|e| failed(&e))?;
     Ok(square.into_vec())
 }

@@ -13,6 +13,10 @@ use md5::{Digest, Md5};
 /// Most files whose ETag is remembered; then remembering starts anew.
 const CAPACITY: usize = 10_000;
 const CHUNK: usize = 64 * 1024;
+/// Largest file that is read for its ETag, bytes. S3 too has no MD5 of what came in many parts.
+pub(super) const MAX_HASHED_BYTES: u64 = 64 * 1024 * 1024;
+/// Part size S3's own tools use, bytes.
+const PART_BYTES: u64 = 8 * 1024 * 1024;
 
 /// ETags of files, computed again when a file's length or time changes.
 #[derive(Default)]
@@ -26,8 +30,13 @@ struct Known {
 
 impl Etags {
     /// The ETag S3 gives an object put in one piece: the MD5 of its bytes in hexadecimal. Reads the file from where it
-    /// stands unless it is remembered.
+    /// stands unless it is remembered. A file over [`MAX_HASHED_BYTES`] gets an ETag in the shape of one put in parts,
+    /// made from its length and time.
     pub fn of(&self, path: &Path, file: &mut File, length: u64, modified: SystemTime) -> io::Result<String> {
+        if length > MAX_HASHED_BYTES {
+            let facts = format!("{length} {modified:?}");
+            return Ok(format!("{}-{}", hex(&Md5::digest(facts)), length.div_ceil(PART_BYTES)));
+        }
         let same = |known: &&Known| known.length == length && known.modified == modified;
         let known =
             self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).filter(same).map(|k| k.etag.clone());

@@ -2,6 +2,7 @@ use std::{
     fs::{self, File, Metadata},
     io::{self, ErrorKind, Seek, SeekFrom},
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -37,6 +38,15 @@ impl Files {
     /// `root` must be canonical: links above the folder are the user's own way to name it.
     pub fn new(root: PathBuf) -> Self {
         Self { root, etags: Etags::default() }
+    }
+
+    /// Runs file work off the async threads.
+    pub async fn work<T: Send + 'static>(
+        files: &Arc<Self>,
+        work: impl FnOnce(&Self) -> S3Result<T> + Send + 'static,
+    ) -> S3Result<T> {
+        let files = Arc::clone(files);
+        tokio::task::spawn_blocking(move || work(&files)).await.map_err(|error| s3_error!(error, InternalError))?
     }
 
     /// Where uploads are written before they take their place: top-level files are no objects, so nobody sees them.

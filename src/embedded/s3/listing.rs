@@ -184,7 +184,7 @@ fn describe(
     folder: &Path,
     bucket: &str,
     key: &str,
-    spell: impl Fn(&str) -> String,
+    spell: &dyn Fn(&str) -> String,
 ) -> S3Result<Option<Object>> {
     let path: PathBuf = folder.join(key);
     let Some(metadata) = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file) else { return Ok(None) };

@@ -3,7 +3,8 @@
 //!
 //! The folder stays what it is: no metadata files are written, so objects have no metadata of their own, and their
 //! ETag is computed from the file. Nothing outside the folder is reached: keys that are no plain relative path are
-//! refused, and symbolic links are not followed.
+//! refused, and symbolic links are not followed. Operations beyond those of one object or bucket, a listing
+//! (ListObjectsV2) included, are answered with NotImplemented.
 
 mod etag;
 mod files;
@@ -13,8 +14,13 @@ mod upload;
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use http::{HeaderValue, Request, Response};
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
 use s3s::{
-    S3, S3Request, S3Response, S3Result,
+    Body, HttpError, S3, S3Request, S3Response, S3Result,
     access::{S3Access, S3AccessContext},
     auth::{S3Auth, SecretKey},
     dto::{
@@ -24,8 +30,9 @@ use s3s::{
         ListObjectsV2Output, PutObjectInput, PutObjectOutput, Range, StreamingBlob, Timestamp,
     },
     s3_error,
-    service::{S3Service, S3ServiceBuilder},
+    service::S3ServiceBuilder,
 };
+use uuid::Uuid;
 
 use self::files::{Files, Object};
 use super::access_key::AccessKey;
@@ -34,11 +41,27 @@ use super::access_key::AccessKey;
 pub const ACCOUNT_ID: &str = "000000000000";
 
 /// Serves `folder` to whoever signs with `key`.
-pub(super) fn service(folder: PathBuf, key: &AccessKey, region: &'static str) -> S3Service {
+pub(super) fn service(
+    folder: PathBuf,
+    key: AccessKey,
+    region: &'static str,
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = HttpError, Future: Send> + Clone + Send {
     let mut builder = S3ServiceBuilder::new(FolderS3 { files: Arc::new(Files::new(folder)), region });
-    builder.set_auth(OneKey(key.clone()));
+    builder.set_auth(OneKey(key));
     builder.set_access(OneOwner);
-    builder.build()
+    let service = builder.build();
+    service_fn(move |request: Request<Incoming>| {
+        let service = service.clone();
+        async move {
+            let mut response = service.call(request.map(Body::from)).await?;
+            // S3 names every answer, and callers log the name.
+            let id = Uuid::new_v4().simple().to_string().to_uppercase();
+            if let Ok(id) = HeaderValue::from_str(&id) {
+                response.headers_mut().insert("x-amz-request-id", id);
+            }
+            Ok(response)
+        }
+    })
 }
 
 /// Knows the stack's key pair only.
@@ -75,19 +98,11 @@ struct FolderS3 {
     region: &'static str,
 }
 
-impl FolderS3 {
-    /// Runs file work off the async threads.
-    async fn work<T: Send + 'static>(&self, work: impl FnOnce(&Files) -> S3Result<T> + Send + 'static) -> S3Result<T> {
-        let files = Arc::clone(&self.files);
-        tokio::task::spawn_blocking(move || work(&files)).await.map_err(|error| s3_error!(error, InternalError))?
-    }
-}
-
 #[async_trait::async_trait]
 impl S3 for FolderS3 {
     async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
         let region = self.region;
-        let found = self.work(Files::buckets).await?;
+        let found = Files::work(&self.files, Files::buckets).await?;
         let bucket = |(name, created): (String, Timestamp)| Bucket {
             name: Some(name),
             creation_date: Some(created),
@@ -98,7 +113,7 @@ impl S3 for FolderS3 {
     }
 
     async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
-        self.work(move |files| files.bucket(&request.input.bucket)).await?;
+        Files::work(&self.files, move |files| files.bucket(&request.input.bucket)).await?;
         let bucket_region = Some(self.region.to_owned());
         Ok(S3Response::new(HeadBucketOutput { bucket_region, ..Default::default() }))
     }
@@ -107,14 +122,14 @@ impl S3 for FolderS3 {
         &self,
         request: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
-        self.work(move |files| files.bucket(&request.input.bucket)).await?;
+        Files::work(&self.files, move |files| files.bucket(&request.input.bucket)).await?;
         // us-east-1 is told by an empty answer.
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
 
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
         let location = Some(format!("/{}", request.input.bucket));
-        self.work(move |files| files.create_bucket(&request.input.bucket)).await?;
+        Files::work(&self.files, move |files| files.create_bucket(&request.input.bucket)).await?;
         Ok(S3Response::new(CreateBucketOutput { location }))
     }
 
@@ -122,7 +137,7 @@ impl S3 for FolderS3 {
         let input = request.input;
         let content_type = Some(keys::content_type(&input.key).to_owned());
         let (bucket, key, version) = (input.bucket, input.key, input.version_id);
-        let object = self.work(move |files| files.open(&bucket, &key, version.as_deref())).await?;
+        let object = Files::work(&self.files, move |files| files.open(&bucket, &key, version.as_deref())).await?;
         check_conditions(&object, input.if_match, input.if_none_match)?;
         Ok(S3Response::new(HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
@@ -138,7 +153,7 @@ impl S3 for FolderS3 {
         let input = request.input;
         let content_type = Some(keys::content_type(&input.key).to_owned());
         let (bucket, key, version) = (input.bucket, input.key, input.version_id);
-        let object = self.work(move |files| files.open(&bucket, &key, version.as_deref())).await?;
+        let object = Files::work(&self.files, move |files| files.open(&bucket, &key, version.as_deref())).await?;
         check_conditions(&object, input.if_match, input.if_none_match)?;
         let (start, length, content_range) = slice(input.range, object.length)?;
         let failed = |error: io::Error| s3_error!(error, InternalError);
@@ -161,7 +176,7 @@ impl S3 for FolderS3 {
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
-        self.work(move |files| files.delete(&request.input.bucket, &request.input.key)).await?;
+        Files::work(&self.files, move |files| files.delete(&request.input.bucket, &request.input.key)).await?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
@@ -169,7 +184,7 @@ impl S3 for FolderS3 {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        let output = self.work(move |files| listing::list(files, request.input)).await?;
+        let output = Files::work(&self.files, move |files| listing::list(files, request.input)).await?;
         Ok(S3Response::new(output))
     }
 }

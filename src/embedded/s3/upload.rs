@@ -1,4 +1,4 @@
-use std::{future::poll_fn, io, path::PathBuf, pin::Pin, sync::Arc};
+use std::{future::poll_fn, io, pin::Pin, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::Stream;
@@ -14,7 +14,7 @@ use tempfile::TempPath;
 use tokio::io::AsyncWriteExt;
 
 use super::{
-    etag::hex,
+    etag::{MAX_HASHED_BYTES, hex},
     files::{Files, failed},
 };
 
@@ -26,33 +26,28 @@ const TRAILER: &str = "x-amz-trailer";
 /// the new one and a broken upload leaves nothing behind.
 pub(super) async fn put(files: &Arc<Files>, request: S3Request<PutObjectInput>) -> S3Result<String> {
     let mut input = request.input;
-    let work = |work: Box<dyn FnOnce(&Files) -> S3Result<Option<PathBuf>> + Send>| {
-        let files = Arc::clone(files);
-        async move {
-            let done = tokio::task::spawn_blocking(move || work(&files)).await;
-            done.map_err(|error| s3_error!(error, InternalError))?
-        }
-    };
     let (bucket, key) = (input.bucket.clone(), input.key.clone());
     let condition = (input.if_match.take(), input.if_none_match.take());
-    work(Box::new(move |files| {
+    Files::work(files, move |files| {
         files.bucket(&bucket)?;
-        check_conditions(files, &bucket, &key, condition).map(|()| None)
-    }))
+        check_conditions(files, &bucket, &key, condition)
+    })
     .await?;
     let body = input.body.take();
     let hasher = hasher(&input, &request.headers);
     let written = write(files, body, hasher).await?;
     check_sums(&input, request.trailing_headers.and_then(|trailers| trailers.take()), &written)?;
-    let Written { path, md5, .. } = written;
-    work(Box::new(move |files| {
+    let Written { path, md5, length, .. } = written;
+    Files::work(files, move |files| {
         let place = files.make_place(&input.bucket, &input.key)?;
         path.persist(&place).map_err(|error| failed(error.error))?;
         files.etags.forget(&place);
-        Ok(Some(place))
-    }))
-    .await?;
-    Ok(hex(&md5))
+        if length > MAX_HASHED_BYTES {
+            return files.open(&input.bucket, &input.key, None).map(|object| object.etag);
+        }
+        Ok(hex(&md5))
+    })
+    .await
 }
 
 fn check_conditions(
@@ -77,6 +72,7 @@ fn check_conditions(
 
 struct Written {
     path: TempPath,
+    length: u64,
     md5: Vec<u8>,
     sums: Checksum,
 }
@@ -98,7 +94,7 @@ async fn write(files: &Files, body: Option<StreamingBlob>, mut hasher: ChecksumH
         }
     }
     file.flush().await.map_err(failed)?;
-    Ok(Written { path, md5: md5.finalize().to_vec(), sums: hasher.finalize() })
+    Ok(Written { path, length, md5: md5.finalize().to_vec(), sums: hasher.finalize() })
 }
 
 fn temporary(files: &Files) -> io::Result<tempfile::NamedTempFile> {
