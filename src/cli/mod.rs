@@ -1,1 +1,21 @@
-//! cli
+//! What people run: the commands that talk to the service as any other gRPC client does, over the generated types.
+
+pub mod analyze;
+pub mod annotate;
+pub mod boxes;
+mod canvas;
+pub mod client;
+#[cfg(feature = "embedded")]
+pub mod demo;
+#[cfg(feature = "embedded")]
+mod guide;
+pub mod health;
+pub mod json;
+#[cfg(feature = "embedded")]
+pub mod local;
+pub mod objects;
+pub mod plain;
+pub mod render;
+pub mod request;
+pub mod source;
+pub mod status;

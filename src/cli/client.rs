@@ -1,0 +1,141 @@
+//! The connection to a server.
+
+use std::time::Duration;
+
+use tonic::{
+    Request, Status,
+    transport::{Channel, Endpoint},
+};
+
+use super::plain;
+use crate::proto::{
+    AnalyzeImageRequest, AnalyzeImageResponse, GetCapabilitiesRequest,
+    image_analysis_service_client::ImageAnalysisServiceClient,
+};
+
+/// Most bytes of one message that this client sends or takes.
+pub const MESSAGE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+/// The server that is asked when none is named.
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
+/// A server on this machine answers at once and one far away within this.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Capabilities are known without any work.
+const CAPABILITIES_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Not an address.
+    #[error("`{server}` is no server address: write http://HOST:PORT")]
+    InvalidAddress {
+        /// What was given.
+        server: String,
+    },
+    /// TLS is asked for, which this client does not speak.
+    #[error("`{server}` asks for TLS, which this client does not speak: write http://HOST:PORT, or use grpcurl")]
+    Tls {
+        /// What was given.
+        server: String,
+    },
+    /// Nobody answers there.
+    #[error("no server answers at {server} ({cause}): {HINT}")]
+    Unreachable {
+        /// What was given.
+        server: String,
+        /// The transport's reason.
+        cause: String,
+    },
+}
+
+#[cfg(feature = "embedded")]
+const HINT: &str = "start one with `sightline serve --embedded`, name another with --server or SIGHTLINE_SERVER, \
+                    or let `sightline analyze --embedded` start one for this call";
+#[cfg(not(feature = "embedded"))]
+const HINT: &str = "start one with `sightline serve`, or name another with --server or SIGHTLINE_SERVER";
+
+/// Connects to `http://HOST:PORT`; the scheme may be left out.
+///
+/// # Errors
+/// An address that is none, or a server that does not answer within ten seconds.
+pub async fn connect(server: &str) -> Result<Channel, ConnectError> {
+    let named = || plain::line(server);
+    if server.starts_with("https://") {
+        return Err(ConnectError::Tls { server: named() });
+    }
+    let address = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
+    let endpoint = Endpoint::from_shared(address).ok().filter(|endpoint| endpoint.uri().host().is_some());
+    let endpoint = endpoint.ok_or_else(|| ConnectError::InvalidAddress { server: named() })?;
+    let agent = concat!("sightline-cli/", env!("CARGO_PKG_VERSION"));
+    let endpoint =
+        endpoint.user_agent(agent).map_err(|_| ConnectError::InvalidAddress { server: named() })?.tcp_nodelay(true);
+    let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
+    connected.map_err(|error| ConnectError::Unreachable { server: named(), cause: root_cause(&error) })
+}
+
+/// The innermost reason: tonic's own message is only `transport error`.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    plain::line(&innermost.to_string())
+}
+
+/// The service at one server, with this client's limits.
+#[derive(Debug, Clone)]
+pub struct Client {
+    service: ImageAnalysisServiceClient<Channel>,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client that gives each analysis `timeout`.
+    pub fn new(channel: Channel, timeout: Duration) -> Self {
+        let service = ImageAnalysisServiceClient::new(channel)
+            .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
+        Self { service, timeout }
+    }
+
+    /// Analyzes one image.
+    ///
+    /// # Errors
+    /// The server's status, or the client's own when the time is up or the connection breaks.
+    pub async fn analyze(&mut self, request: AnalyzeImageRequest) -> Result<AnalyzeImageResponse, Status> {
+        let mut request = Request::new(request);
+        request.set_timeout(self.timeout);
+        Ok(self.service.analyze_image(request).await?.into_inner())
+    }
+
+    /// Most bytes of one request: the server's limit or this client's, whichever is smaller.
+    pub async fn message_limit(&mut self) -> u64 {
+        let mut request = Request::new(GetCapabilitiesRequest {});
+        request.set_timeout(self.timeout.min(CAPABILITIES_TIMEOUT));
+        let answer = self.service.get_capabilities(request).await;
+        let limit = answer.map_or(0, |capabilities| capabilities.into_inner().max_message_bytes);
+        // A server that does not tell refuses for itself.
+        let limit = u64::try_from(limit).unwrap_or(0);
+        if limit == 0 { MESSAGE_LIMIT_BYTES as u64 } else { limit.min(MESSAGE_LIMIT_BYTES as u64) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_there_says_how_to_start_a_server() {
+        // A port that was free a moment ago.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = connect(&address.to_string()).await.unwrap_err().to_string();
+        assert!(error.contains("refused") && error.contains("`sightline serve"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_is_refused() {
+        for server in ["", "http://", "a b", "http://exa mple:1"] {
+            assert!(matches!(connect(server).await, Err(ConnectError::InvalidAddress { .. })), "{server:?}");
+        }
+        assert!(matches!(connect("https://host:1").await, Err(ConnectError::Tls { .. })));
+    }
+}
