@@ -7,5 +7,6 @@
     reason = "tests state what must hold; a panic is a failed test"
 )]
 
+mod layers;
 #[allow(dead_code, reason = "each behaviour uses its own part of the support")]
 mod support;

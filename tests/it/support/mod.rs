@@ -9,3 +9,5 @@ mod loopback;
 pub mod s3;
 mod s3_wire;
 mod selftest;
+pub mod sources;
+pub mod tools;
