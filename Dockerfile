@@ -30,6 +30,6 @@ ENV SIGHTLINE_LISTEN=0.0.0.0:50051
 EXPOSE 50051
 # By number, so that Kubernetes can see that it is not root. The server writes nothing: a read-only root will do.
 USER 65532:65532
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["/usr/local/bin/sightline", "health"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/usr/local/bin/sightline", "health"]
 ENTRYPOINT ["/usr/local/bin/sightline"]
 CMD ["serve"]

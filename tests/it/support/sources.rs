@@ -135,7 +135,7 @@ pub fn read_all() -> Vec<Source> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a readable folder") {
             let path: PathBuf = entry.expect("an entry").path();
-            let only_tests = path.file_stem().is_some_and(|stem| stem == "tests");
+            let only_tests = path.file_stem().is_some_and(|stem| is_for_tests(&stem.to_string_lossy()));
             if path.is_dir() && !only_tests {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") && !only_tests {
@@ -146,6 +146,11 @@ pub fn read_all() -> Vec<Source> {
     }
     sources.sort_by(|a, b| a.file.cmp(&b.file));
     sources
+}
+
+/// Whether a file or folder of this name holds only tests or what they share.
+fn is_for_tests(stem: &str) -> bool {
+    stem == "tests" || stem.ends_with("_tests") || stem.starts_with("test_")
 }
 
 fn is_word(character: char) -> bool {
