@@ -1,1 +1,12 @@
-fn main() {}
+//! The one integration binary: `support` has what tests stand on, every other module tests one behaviour.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests state what must hold; a panic is a failed test"
+)]
+
+mod layers;
+#[allow(dead_code, reason = "each behaviour uses its own part of the support")]
+mod support;

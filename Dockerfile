@@ -1,0 +1,35 @@
+# The production image: the server without the embedded stack. To carry that too: --build-arg FEATURES=embedded.
+ARG RUST_VERSION=1.95
+
+FROM docker.io/library/rust:${RUST_VERSION}-slim-bookworm AS build
+WORKDIR /build
+ARG FEATURES=server
+
+# The dependencies first, against empty sources: this layer is kept until Cargo.toml or Cargo.lock change.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir -p src tests/it \
+    && touch src/lib.rs \
+    && for stub in build.rs src/main.rs tests/it/main.rs; do echo 'fn main() {}' > "$stub"; done \
+    && cargo build --profile dist --locked --no-default-features --features "$FEATURES"
+
+COPY build.rs ./
+COPY proto proto
+COPY third_party third_party
+COPY assets assets
+COPY src src
+# Cargo goes by modification times, and the real files can be older than the stubs.
+RUN touch build.rs src/lib.rs src/main.rs \
+    && cargo build --profile dist --locked --no-default-features --features "$FEATURES"
+
+FROM docker.io/library/debian:bookworm-slim
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /build/target/dist/sightline /usr/local/bin/sightline
+COPY LICENSE LICENSE-APACHE LICENSE-MIT NOTICE /usr/share/doc/sightline/
+
+ENV SIGHTLINE_LISTEN=0.0.0.0:50051
+EXPOSE 50051
+# By number, so that Kubernetes can see that it is not root. The server writes nothing: a read-only root will do.
+USER 65532:65532
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/usr/local/bin/sightline", "health"]
+ENTRYPOINT ["/usr/local/bin/sightline"]
+CMD ["serve"]

@@ -1,0 +1,157 @@
+//! A Bedrock runtime on loopback: answers `InvokeModel` as the test scripts it, keeps every request, and refuses what
+//! the real one refuses.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+pub use super::bedrock_wire::{InvokeRequest, Reply};
+use super::{
+    bedrock_rules,
+    bedrock_wire::{Outcome, invoked_model},
+    loopback::{Body, Counter, Loopback, check_signature},
+};
+
+type Handler = Arc<dyn Fn(&InvokeRequest) -> Reply + Send + Sync>;
+
+/// A running server. Dropping it ends it.
+pub struct Bedrock {
+    state: Arc<State>,
+    server: Loopback,
+}
+
+#[derive(Default)]
+struct State {
+    replies: Mutex<VecDeque<Reply>>,
+    handler: Mutex<Option<Handler>>,
+    requests: Mutex<Vec<InvokeRequest>>,
+    refusals: Mutex<Vec<String>>,
+    received: Counter,
+    abandoned: Counter,
+}
+
+impl Bedrock {
+    /// Starts with nothing scripted: a request then gets a 500 that says so.
+    pub async fn start() -> Self {
+        let state = Arc::new(State::default());
+        let server = Loopback::serve({
+            let state = Arc::clone(&state);
+            move |request| Arc::clone(&state).respond(request)
+        })
+        .await;
+        Self { state, server }
+    }
+
+    /// Starts with `handler` answering every request that finds the queue empty.
+    pub async fn answering(handler: impl Fn(&InvokeRequest) -> Reply + Send + Sync + 'static) -> Self {
+        let bedrock = Self::start().await;
+        bedrock.answer_with(handler);
+        bedrock
+    }
+
+    /// The URL for `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`.
+    pub fn endpoint(&self) -> String {
+        self.server.endpoint()
+    }
+
+    /// Adds an answer to the queue. The queue is used up before the handler is asked.
+    pub fn push(&self, reply: Reply) {
+        self.state.replies.lock().unwrap().push_back(reply);
+    }
+
+    /// Sets what answers when the queue is empty.
+    pub fn answer_with(&self, handler: impl Fn(&InvokeRequest) -> Reply + Send + Sync + 'static) {
+        *self.state.handler.lock().unwrap() = Some(Arc::new(handler));
+    }
+
+    /// Every request so far, the refused ones too, oldest first.
+    pub fn requests(&self) -> Vec<InvokeRequest> {
+        self.state.requests.lock().unwrap().clone()
+    }
+
+    /// The one request there was; fails the test when there were more or none.
+    pub fn only_request(&self) -> InvokeRequest {
+        let mut requests = self.requests();
+        assert_eq!(requests.len(), 1, "model calls");
+        requests.remove(0)
+    }
+
+    /// Why requests were refused by the server's own rules, oldest first.
+    pub fn refusals(&self) -> Vec<String> {
+        self.state.refusals.lock().unwrap().clone()
+    }
+
+    /// Returns once `count` requests have come in.
+    pub async fn received(&self, count: usize) {
+        self.state.received.reaches(count).await;
+    }
+
+    /// Returns once the client has dropped `count` requests that [`Reply::hang`] kept waiting.
+    pub async fn abandoned(&self, count: usize) {
+        self.state.abandoned.reaches(count).await;
+    }
+
+    /// How many requests the client has dropped so far while [`Reply::hang`] kept them waiting.
+    pub fn abandoned_so_far(&self) -> usize {
+        self.state.abandoned.get()
+    }
+}
+
+impl State {
+    async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+            return Reply::error(400, "ValidationException", "The request body broke off.").into_response();
+        };
+        let Some(model_id) = invoked_model(&head.method, head.uri.path()) else {
+            return self.refuse(Reply::error(404, "UnknownOperationException", "")).into_response();
+        };
+        if let Err(problem) = check_signature(&head.headers, "bedrock") {
+            return self.refuse(Reply::error(403, "InvalidSignatureException", &problem)).into_response();
+        }
+        let request = match InvokeRequest::parse(model_id, head.headers, body) {
+            Ok(request) => request,
+            Err(problem) => return self.refuse(Reply::validation(&problem)).into_response(),
+        };
+        self.requests.lock().unwrap().push(request.clone());
+        self.received.increment();
+        let reply = match bedrock_rules::check(&request) {
+            Ok(()) => self.scripted(&request),
+            Err(problem) => self.refuse(Reply::validation(&problem)),
+        };
+        self.play(reply, &request).await
+    }
+
+    fn refuse(&self, reply: Reply) -> Reply {
+        self.refusals.lock().unwrap().push(reply.message().to_owned());
+        reply
+    }
+
+    fn scripted(&self, request: &InvokeRequest) -> Reply {
+        if let Some(reply) = self.replies.lock().unwrap().pop_front() {
+            return reply;
+        }
+        let handler = self.handler.lock().unwrap().clone();
+        handler.map_or_else(
+            || Reply::error(500, "InternalServerException", "The test scripted no answer for this request."),
+            |handler| handler(request),
+        )
+    }
+
+    async fn play(&self, mut reply: Reply, request: &InvokeRequest) -> Response<Body> {
+        reply.fill_in(request);
+        if let Some(gate) = reply.gate() {
+            gate.notified().await;
+        }
+        if reply.outcome() == Outcome::Hang {
+            let _guard = self.abandoned.on_drop();
+            std::future::pending::<()>().await;
+        }
+        reply.into_response()
+    }
+}

@@ -1,0 +1,13 @@
+//! What the tests stand on: an S3 and a Bedrock runtime on loopback that answer as scripted and refuse what the real
+//! ones refuse, and generated pictures whose content is known.
+
+pub mod bedrock;
+mod bedrock_rules;
+mod bedrock_wire;
+pub mod images;
+mod loopback;
+pub mod s3;
+mod s3_wire;
+mod selftest;
+pub mod sources;
+pub mod tools;

@@ -1,0 +1,345 @@
+//! The support is tested too, with the official SDK as its client: what it gets wrong, every other test gets wrong.
+
+use std::{io::Cursor, sync::Arc};
+
+use aws_credential_types::Credentials;
+use aws_sdk_bedrockruntime::{
+    config::{BehaviorVersion, Region, retry::RetryConfig},
+    error::{ProvideErrorMetadata as _, SdkError},
+    operation::{RequestId as _, invoke_model::InvokeModelError},
+    primitives::Blob,
+};
+use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
+use base64::Engine as _;
+use image::{DynamicImage, ImageDecoder as _, ImageReader};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::{
+    bedrock::{Bedrock, Reply},
+    images::{Format, Scene, find_rectangle, stored_size},
+    loopback::check_signature,
+    s3::{Failure, Fault, Object, S3},
+};
+
+const SONNET_5: &str = "global.anthropic.claude-sonnet-5";
+const SONNET_4_6: &str = "global.anthropic.claude-sonnet-4-6";
+
+fn credentials() -> Credentials {
+    Credentials::new("AKIDEXAMPLE", "a-secret-for-loopback", None, None, "test")
+}
+
+fn bedrock_client(bedrock: &Bedrock) -> aws_sdk_bedrockruntime::Client {
+    let config = aws_sdk_bedrockruntime::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(credentials())
+        .endpoint_url(bedrock.endpoint())
+        .region(Region::from_static("us-east-1"))
+        .retry_config(RetryConfig::disabled());
+    aws_sdk_bedrockruntime::Client::from_conf(config.build())
+}
+
+fn s3_client(s3: &S3) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+        .credentials_provider(credentials())
+        .endpoint_url(s3.endpoint())
+        .force_path_style(true)
+        .region(aws_sdk_s3::config::Region::from_static("us-east-1"))
+        .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled());
+    aws_sdk_s3::Client::from_conf(config.build())
+}
+
+fn message(image: &[u8], media_type: &str) -> Value {
+    let data = base64::engine::general_purpose::STANDARD.encode(image);
+    json!({
+        "anthropic_version": "bedrock-2023-05-31",
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": [
+            {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}},
+            {"type": "text", "text": "Where is it?"},
+        ]}],
+    })
+}
+
+async fn invoke(bedrock: &Bedrock, model: &str, body: Value) -> Result<Value, SdkError<InvokeModelError>> {
+    let call = bedrock_client(bedrock).invoke_model().model_id(model).body(Blob::new(body.to_string()));
+    let output = call.content_type("application/json").send().await?;
+    Ok(serde_json::from_slice(output.body.as_ref()).expect("JSON"))
+}
+
+#[tokio::test]
+async fn bedrock_answers_the_queue_then_the_handler_and_keeps_what_it_was_sent() {
+    let bedrock = Bedrock::answering(|request| {
+        Reply::tool(find_rectangle(&request.image().bytes).expect("the rectangle").as_box())
+    })
+    .await;
+    bedrock.push(Reply::text("first"));
+    let scene = Scene::new(320, 200);
+    let mut body = message(&scene.encode(Format::Jpeg), "image/jpeg");
+    body["tools"] = json!([{"name": "report", "input_schema": {"type": "object"}}]);
+    body["tool_choice"] = json!({"type": "tool", "name": "report"});
+    let model = "arn:aws:bedrock:us-east-1:111122223333:inference-profile/us.anthropic.claude-sonnet-4-6";
+
+    let first = invoke(&bedrock, model, body.clone()).await.expect("the queue's answer");
+    let second = invoke(&bedrock, model, body).await.expect("the handler's answer");
+
+    assert_eq!(first["content"][0]["text"], "first");
+    assert_eq!(second["model"], "claude-sonnet-4-6");
+    assert_eq!(second["content"][0]["name"], "report");
+    assert_eq!(second["content"][0]["input"], json!({"x1": 40, "y1": 62, "x2": 140, "y2": 100}));
+    let request = &bedrock.requests()[1];
+    assert_eq!(request.model_id, model);
+    assert_eq!(request.user_text(), "Where is it?");
+    assert_eq!(request.forced_schema(), Some(&json!({"type": "object"})));
+    assert_eq!(request.image().bytes, scene.encode(Format::Jpeg));
+    assert!(bedrock.refusals().is_empty());
+}
+
+#[tokio::test]
+async fn bedrock_errors_reach_the_sdk_by_name() {
+    let bedrock = Bedrock::start().await;
+    let reply = Reply::error(429, "ThrottlingException", "Too many requests, please wait before trying again.");
+    let request_id = reply.request_id().to_owned();
+    bedrock.push(reply);
+    let body = message(&Scene::new(64, 64).encode(Format::Png), "image/png");
+
+    let error = invoke(&bedrock, SONNET_4_6, body).await.expect_err("throttled").into_service_error();
+
+    assert!(error.is_throttling_exception(), "{error:?}");
+    assert_eq!(error.message(), Some("Too many requests, please wait before trying again."));
+    assert_eq!(error.request_id(), Some(request_id.as_str()));
+}
+
+#[tokio::test]
+async fn bedrock_refuses_what_the_real_one_refuses() {
+    let png = Scene::new(64, 64).encode(Format::Png);
+    let good = message(&png, "image/png");
+    let with = |key: &str, value: Value| {
+        let mut body = good.clone();
+        body[key] = value;
+        body
+    };
+    let without = |key: &str| {
+        let mut body = good.clone();
+        body.as_object_mut().unwrap().remove(key);
+        body
+    };
+    let mut large = png.clone();
+    large.resize(3_932_161, 0);
+    let forced = with("tool_choice", json!({"type": "tool", "name": "report"}));
+    let cases = [
+        ("version", SONNET_4_6, without("anthropic_version"), "required key [anthropic_version] not found"),
+        ("max_tokens", SONNET_4_6, without("max_tokens"), "required key [max_tokens] not found"),
+        ("model key", SONNET_4_6, with("model", "x".into()), "extraneous key [model] is not permitted"),
+        ("sampling", SONNET_5, with("temperature", 0.into()), "`temperature` is deprecated for this model."),
+        ("sampling", "anthropic.claude-opus-4-7", with("top_p", 1.into()), "`top_p` is deprecated for this model."),
+        ("thinking", SONNET_5, forced, "Thinking may not be enabled when tool_choice forces tool use."),
+        ("media type", SONNET_4_6, message(&png, "image/jpeg"), "but the image appears to be a image/png image"),
+        ("size", SONNET_4_6, message(&large, "image/png"), "image exceeds 5 MB maximum: 5242884 bytes > 5242880 bytes"),
+    ];
+    let bedrock = Bedrock::answering(|_| Reply::text("accepted")).await;
+    for (what, model, body, expected) in cases {
+        let error = invoke(&bedrock, model, body).await.expect_err(what).into_service_error();
+        assert!(error.is_validation_exception(), "{what}: {error:?}");
+        assert!(error.message().unwrap_or_default().contains(expected), "{what}: {error:?}");
+    }
+    assert_eq!(bedrock.refusals().len(), 8);
+
+    invoke(&bedrock, SONNET_4_6, with("temperature", 0.into())).await.expect("a model that takes a temperature");
+    let mut largest = png;
+    largest.resize(3_932_160, 0);
+    invoke(&bedrock, SONNET_4_6, message(&largest, "image/png")).await.expect("the largest picture");
+}
+
+#[tokio::test]
+async fn bedrock_without_a_signature_is_refused() {
+    let bedrock = Bedrock::answering(|_| Reply::text("accepted")).await;
+    let config = aws_sdk_bedrockruntime::Config::builder()
+        .allow_no_auth()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(bedrock.endpoint())
+        .region(Region::from_static("us-east-1"));
+    let client = aws_sdk_bedrockruntime::Client::from_conf(config.build());
+
+    let unsigned = client.invoke_model().model_id(SONNET_5).body(Blob::new("{}")).send().await;
+
+    assert_eq!(unsigned.expect_err("unsigned").into_service_error().code(), Some("InvalidSignatureException"));
+    assert!(bedrock.requests().is_empty());
+}
+
+#[test]
+fn a_signature_for_another_service_is_refused() {
+    let mut headers = http::HeaderMap::new();
+    let value = "AWS4-HMAC-SHA256 Credential=A/20261122/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+    headers.insert("authorization", value.parse().unwrap());
+    headers.insert("x-amz-date", "20261122T120000Z".parse().unwrap());
+
+    assert_eq!(check_signature(&headers, "s3"), Ok(()));
+    assert!(check_signature(&headers, "bedrock").is_err());
+}
+
+#[tokio::test]
+async fn bedrock_can_hang_cut_and_wait() {
+    let bedrock = Bedrock::start().await;
+    let body = message(&Scene::new(64, 64).encode(Format::WebP), "image/webp");
+
+    bedrock.push(Reply::hang());
+    tokio::select! {
+        answer = invoke(&bedrock, SONNET_5, body.clone()) => panic!("answered: {answer:?}"),
+        () = bedrock.received(1) => assert_eq!(bedrock.abandoned_so_far(), 0),
+    }
+    bedrock.abandoned(1).await;
+
+    bedrock.push(Reply::cut());
+    let error = invoke(&bedrock, SONNET_5, body.clone()).await.expect_err("half a body");
+    assert!(!matches!(error, SdkError::ServiceError(_)), "{error:?}");
+
+    let gate = Arc::new(Notify::new());
+    bedrock.push(Reply::text("late").delayed(&gate));
+    let mut call = Box::pin(invoke(&bedrock, SONNET_5, body));
+    tokio::select! {
+        answer = &mut call => panic!("answered too early: {answer:?}"),
+        () = bedrock.received(3) => gate.notify_one(),
+    }
+    assert_eq!(call.await.expect("the answer")["content"][0]["text"], "late");
+}
+
+fn get(s3: &S3, key: &str) -> GetObjectFluentBuilder {
+    s3_client(s3).get_object().bucket("photos").key(key)
+}
+
+#[tokio::test]
+async fn s3_serves_objects_versions_and_conditions() {
+    let s3 = S3::start().await;
+    s3.set_owner("photos", "111122223333");
+    let old = s3.put_object("photos", "a b/ü.png", Object::new("old").version("v1").content_type("text/plain"));
+    s3.put_object("photos", "a b/ü.png", Object::new("newer").version("v2"));
+
+    let output = get(&s3, "a b/ü.png").version_id("v1").if_match(&old).send().await.expect("the old version");
+    assert_eq!((output.e_tag(), output.version_id()), (Some(old.as_str()), Some("v1")));
+    assert_eq!((output.content_length(), output.content_type()), (Some(3), Some("text/plain")));
+    assert_eq!(output.body.collect().await.expect("the body").into_bytes(), "old");
+
+    let failures = [
+        (get(&s3, "a b/ü.png").if_match(&old), 412, "PreconditionFailed"),
+        (get(&s3, "a b/ü.png").version_id("v9"), 404, "NoSuchVersion"),
+        (get(&s3, "a b/ü.png").expected_bucket_owner("444455556666"), 403, "AccessDenied"),
+        (get(&s3, "missing"), 404, "NoSuchKey"),
+        (get(&s3, "missing").bucket("elsewhere"), 404, "NoSuchBucket"),
+    ];
+    for (request, status, code) in failures {
+        assert_fails(request, status, code).await;
+    }
+    get(&s3, "a b/ü.png").expected_bucket_owner("111122223333").send().await.expect("the right owner");
+    assert_eq!(s3.requests().len(), 7);
+    assert_eq!(s3.requests()[0].version_id.as_deref(), Some("v1"));
+}
+
+async fn assert_fails(request: GetObjectFluentBuilder, status: u16, code: &str) {
+    let error = request.send().await.expect_err(code);
+    assert_eq!(error.raw_response().map(|raw| raw.status().as_u16()), Some(status), "{code}");
+    assert_eq!(error.into_service_error().code(), Some(code));
+}
+
+#[tokio::test]
+async fn s3_fails_as_told() {
+    let s3 = S3::start().await;
+    s3.put("photos", "x", vec![7; 100_000]);
+    let failures = [
+        (Failure::ACCESS_DENIED, 403, "AccessDenied"),
+        (Failure::INVALID_OBJECT_STATE, 403, "InvalidObjectState"),
+        (Failure::SLOW_DOWN, 503, "SlowDown"),
+        (Failure::INTERNAL_ERROR, 500, "InternalError"),
+        (Failure::PERMANENT_REDIRECT, 301, "PermanentRedirect"),
+    ];
+    for (failure, status, code) in failures {
+        s3.fault_times(1, "photos", "x", failure);
+        assert_fails(get(&s3, "x"), status, code).await;
+    }
+    get(&s3, "x").send().await.expect("a fault that is used up");
+
+    for fault in [Fault::Cut, Fault::WrongChecksum] {
+        s3.fault("photos", "x", fault.clone());
+        let output = get(&s3, "x").send().await.expect("headers");
+        assert!(output.body.collect().await.is_err(), "{fault:?}");
+    }
+    s3.fault("photos", "x", Fault::WithoutLength);
+    let output = get(&s3, "x").send().await.expect("headers");
+    assert_eq!(output.content_length(), None);
+    assert_eq!(output.body.collect().await.expect("the body").into_bytes().len(), 100_000);
+
+    s3.fault("photos", "x", Fault::Endless);
+    let mut body = get(&s3, "x").send().await.expect("headers").body;
+    let mut length = 0;
+    while length < 1_000_000 {
+        length += body.next().await.expect("more").expect("bytes").len();
+    }
+}
+
+#[tokio::test]
+async fn s3_knows_when_a_hanging_client_has_gone() {
+    let s3 = S3::start().await;
+    s3.put("photos", "x", vec![7; 100_000]);
+
+    s3.fault("photos", "x", Fault::Hang);
+    tokio::select! {
+        answer = get(&s3, "x").send() => panic!("answered: {answer:?}"),
+        () = s3.received(1) => {}
+    }
+    s3.abandoned(1).await;
+
+    s3.fault("photos", "x", Fault::HangInBody);
+    let mut body = get(&s3, "x").send().await.expect("headers").body;
+    assert!(!body.next().await.expect("a beginning").expect("bytes").is_empty());
+    drop(body);
+    s3.abandoned(2).await;
+}
+
+#[test]
+fn every_orientation_shows_the_same_scene_by_another_decoder() {
+    let scene = Scene::new(90, 50);
+    for format in Format::WITH_EXIF {
+        for orientation in 1..=8 {
+            let file = scene.encode_oriented(format, orientation);
+            let mut decoder =
+                ImageReader::new(Cursor::new(&file)).with_guessed_format().unwrap().into_decoder().unwrap();
+            let named = decoder.orientation().expect("EXIF");
+            assert_eq!(named.to_exif(), orientation, "{format:?}");
+            let mut picture = DynamicImage::from_decoder(decoder).expect("pixels");
+            picture.apply_orientation(named);
+
+            assert_eq!((picture.width(), picture.height()), (90, 50), "{format:?} {orientation}");
+            let mut upright = Cursor::new(Vec::new());
+            picture.write_to(&mut upright, image::ImageFormat::Png).unwrap();
+            let found = find_rectangle(upright.get_ref()).expect("the rectangle");
+            assert!(found.distance(scene.rectangle) < 0.3, "{format:?} {orientation}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn the_rectangle_is_found_in_every_format_and_size() {
+    for format in Format::ALL {
+        for (width, height) in [(16, 16), (200, 133), (1568, 700)] {
+            let scene = Scene::new(width, height);
+            let file = scene.encode(format);
+            let found = find_rectangle(&file).expect("the rectangle");
+            assert!(found.distance(scene.rectangle) < 0.5, "{format:?} {width}x{height}: {found:?}");
+            assert_eq!(stored_size(&file), (width, height));
+            assert_eq!(image::guess_format(&file).unwrap().to_mime_type(), format.media_type());
+        }
+    }
+}
+
+#[test]
+fn the_rectangle_is_found_after_resizing_to_a_fraction_of_a_pixel() {
+    let scene = Scene::new(1600, 1000);
+    let small = DynamicImage::from(scene.upright()).resize_exact(517, 323, image::imageops::FilterType::Lanczos3);
+    let mut file = Cursor::new(Vec::new());
+    small.write_to(&mut file, image::ImageFormat::Jpeg).unwrap();
+
+    let found = find_rectangle(file.get_ref()).expect("the rectangle").scaled((517, 323), (1600, 1000));
+
+    assert!(found.distance(scene.rectangle) < 1.0, "{found:?}");
+}

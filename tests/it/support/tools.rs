@@ -1,0 +1,84 @@
+//! The tools that `scripts/test-tools` puts into `.venv`: grpcurl and a Python with the gRPC packages.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+/// Set where a missing tool is a failure, as in CI.
+const REQUIRED: &str = "SIGHTLINE_REQUIRE_TOOLS";
+
+/// What a tool did.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code; -1 when a signal ended it.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The path of a tool in `.venv/bin`. `None`, with a note, when it is not there: the test then skips itself. Fails the
+/// test instead when `SIGHTLINE_REQUIRE_TOOLS` is set.
+pub fn require_tool(name: &str) -> Option<PathBuf> {
+    locate(&root().join(".venv/bin"), name, env::var_os(REQUIRED).is_some_and(|value| !value.is_empty()))
+}
+
+fn locate(folder: &Path, name: &str, required: bool) -> Option<PathBuf> {
+    let path = folder.join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    let missing = format!("{name} is not in {}: run scripts/test-tools", folder.display());
+    assert!(!required, "{missing}");
+    eprintln!("skipped: {missing}");
+    None
+}
+
+/// Runs a tool in the package's folder. Off the async threads, so that a server in the same test goes on answering.
+pub async fn run(tool: &Path, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new(tool);
+    command.args(arguments).current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1").env("NO_PROXY", "*");
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
+    let output = output.unwrap_or_else(|error| panic!("{} does not start: {error}", tool.display()));
+    Outcome {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Lets the Python client call the server at `address` (`host:port`); returns what it prints. `None` when Python is not
+/// there. Fails the test when the client is surprised.
+pub async fn python_client(address: &str, bucket: &str, key: &str) -> Option<Value> {
+    let python = require_tool("python")?;
+    let outcome = run(&python, &["tests/it/python/client.py", address, bucket, key]).await;
+    assert_eq!(outcome.code, 0, "the Python client: {}\n{}", outcome.stdout, outcome.stderr);
+    Some(serde_json::from_str(&outcome.stdout).expect("the client prints JSON"))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_missing_tool_is_skipped() {
+    assert_eq!(locate(Path::new("/nowhere"), "grpcurl", false), None);
+}
+
+#[test]
+#[should_panic(expected = "run scripts/test-tools")]
+fn a_missing_tool_that_is_required_fails_the_test() {
+    locate(Path::new("/nowhere"), "grpcurl", true);
+}
+
+#[tokio::test]
+async fn the_tools_run() {
+    for (name, argument) in [("grpcurl", "-version"), ("python", "--version")] {
+        let Some(tool) = require_tool(name) else { continue };
+        let outcome = run(&tool, &[argument]).await;
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+    }
+}
