@@ -86,6 +86,20 @@ pub fn endpoints(stack: &crate::embedded::EmbeddedStack) -> crate::adapters::End
     }
 }
 
+/// Serves an embedded stack on `listen` (port 0 for any) with the settings that `serve --embedded` has by default.
+///
+/// # Errors
+/// When the address cannot be bound, or an environment variable of the server's own holds nonsense.
+#[cfg(feature = "embedded")]
+pub async fn start_embedded(listen: SocketAddr, stack: &crate::embedded::EmbeddedStack) -> anyhow::Result<Running> {
+    let mut args = crate::config::ServerArgs::from_environment()?;
+    // The stack knows this one model, whatever the environment names for the server on AWS.
+    args.model = Some(stack.model_id().to_owned());
+    args.allowed_models = Some(Vec::new());
+    let app = App::new(&args.config(), Some(&endpoints(stack))).await;
+    start(listen, app).await
+}
+
 /// Resolves once the server has credentials to sign with: before that it cannot work.
 async fn credentials(clients: Clients) {
     let mut wait = Duration::from_millis(500);

@@ -8,7 +8,7 @@ mod report;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::{Args, ValueEnum};
+use clap::{Args, FromArgMatches as _, ValueEnum};
 
 use crate::{
     domain::ModelProfile,
@@ -117,6 +117,15 @@ pub struct Config {
 const OTHER_MODELS: [&str; 2] = ["global.anthropic.claude-sonnet-4-6", "anthropic.claude-3-sonnet-20240229-v1:0"];
 
 impl ServerArgs {
+    /// The settings that the environment alone makes.
+    ///
+    /// # Errors
+    /// When a variable holds nonsense.
+    pub fn from_environment() -> Result<Self, clap::Error> {
+        let command = Self::augment_args(clap::Command::new("sightline"));
+        Self::from_arg_matches(&command.try_get_matches_from(["sightline"])?)
+    }
+
     /// The configuration that these settings make.
     pub fn config(&self) -> Config {
         let embedded = self.embedded();

@@ -13,9 +13,13 @@ use crate::pipeline::Deadline;
 /// The answer is due a little before the caller's own timer runs out. Otherwise the caller would see its own bare
 /// DEADLINE_EXCEEDED, or the CANCELLED of the transport's timer, instead of the stage and the reason.
 pub(super) fn of(metadata: &MetadataMap, received: Instant, longest: Duration) -> Deadline {
-    let asked = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse);
-    let allowed = asked.map_or(longest, |asked| asked.saturating_sub(margin(asked)).min(longest));
-    Deadline::at(received + allowed)
+    let header = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
+    Deadline::at(received + allowed(header, longest))
+}
+
+fn allowed(header: Option<&str>, longest: Duration) -> Duration {
+    let asked = header.and_then(parse);
+    asked.map_or(longest, |asked| asked.saturating_sub(margin(asked)).min(longest))
 }
 
 fn margin(timeout: Duration) -> Duration {
@@ -64,20 +68,18 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_shorter_limit_counts() {
+    #[test]
+    fn the_shorter_limit_counts_and_the_answer_is_due_a_little_early() {
         let longest = Duration::from_secs(10);
-        let left = |header: Option<&'static str>| {
-            let mut metadata = MetadataMap::new();
-            if let Some(header) = header {
-                metadata.insert("grpc-timeout", header.parse().unwrap());
-            }
-            of(&metadata, Instant::now(), longest).remaining()
-        };
-        assert_eq!(left(None), longest);
-        assert_eq!(left(Some("1H")), longest);
-        assert_eq!(left(Some("nonsense")), longest);
-        assert_eq!(left(Some("1S")), Duration::from_millis(950));
-        assert_eq!(left(Some("1m")), Duration::ZERO);
+        for (header, expected) in [
+            (None, longest),
+            (Some("1H"), longest),
+            (Some("nonsense"), longest),
+            (Some("2S"), Duration::from_millis(1950)),
+            (Some("100m"), Duration::from_millis(95)),
+            (Some("1m"), Duration::ZERO),
+        ] {
+            assert_eq!(allowed(header, longest), expected, "{header:?}");
+        }
     }
 }

@@ -76,7 +76,8 @@ fn s3_object(object: proto::S3Object, violations: &mut Violations) -> ObjectRef 
         violations.add("image.s3_object.key", "TOO_LONG", description);
     }
     let owner = &object.expected_bucket_owner;
-    if !owner.is_empty() && !(owner.len() == 12 && owner.bytes().all(|byte| byte.is_ascii_digit())) {
+    let is_account = owner.len() == 12 && owner.bytes().all(|byte| byte.is_ascii_digit());
+    if !owner.is_empty() && !is_account {
         let description = "must be the 12 digits of an AWS account id";
         violations.add("image.s3_object.expected_bucket_owner", "INVALID_FORMAT", description);
     }

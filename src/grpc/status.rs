@@ -22,7 +22,7 @@ pub(super) const DOMAIN: &str = "sightline";
 /// Most bytes of a message: headers are limited, and some clients refuse more than 8 KB of them.
 const MAX_MESSAGE_BYTES: usize = 800;
 /// Most bytes of all details: with the message and base64 around them under 4 KB.
-const MAX_DETAILS_BYTES: usize = 2200;
+const MAX_DETAILS_BYTES: usize = 1800;
 
 /// A failure on its way to a status.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ impl Failure {
     fn precondition(self, kind: &str, subject: &str, description: &str) -> Self {
         let violation = pb::precondition_failure::Violation {
             r#type: kind.to_owned(),
-            subject: shortened(subject, 600),
+            subject: shortened(subject, 500),
             description: description.to_owned(),
         };
         self.detail("PreconditionFailure", &pb::PreconditionFailure { violations: vec![violation] })

@@ -6,15 +6,14 @@ use crate::domain::Features;
 
 /// The schema for a set of features. It depends on nothing else, so that a service that compiles schemas sees few.
 pub(super) fn for_features(features: &Features) -> Value {
-    let parts: [(bool, &str, fn() -> Value); 5] = [
-        (features.description, "description", text_value),
-        (features.sensitivity.is_some(), "sensitivity", sensitivity),
-        (features.labels.is_some(), "labels", labels),
-        (features.text, "text", text_lines),
-        (features.prompt.is_some(), "answer", text_value),
+    let parts = [
+        (features.description, "description", text_value()),
+        (features.sensitivity.is_some(), "sensitivity", sensitivity()),
+        (features.labels.is_some(), "labels", labels()),
+        (features.text, "text", text_lines()),
+        (features.prompt.is_some(), "answer", text_value()),
     ];
-    let properties = parts.into_iter().filter(|(asked, ..)| *asked).map(|(_, name, make)| (name, make())).collect();
-    closed_object(properties)
+    closed_object(parts.into_iter().filter_map(|(asked, name, value)| asked.then_some((name, value))).collect())
 }
 
 fn text_value() -> Value {

@@ -10,7 +10,7 @@ use crate::{domain::ObjectRef, pipeline::StoreError};
 
 pub(super) fn failure(object: &ObjectRef, error: &StoreError) -> Failure {
     let name = format!("s3://{}/{}", object.bucket, object.key);
-    let shown = shortened(&name, 300);
+    let shown = shortened(&name, 200);
     match error {
         StoreError::ObjectNotFound => {
             let version = object.version_id.as_ref().map_or("", |_| " in the version asked for");
@@ -18,7 +18,7 @@ pub(super) fn failure(object: &ObjectRef, error: &StoreError) -> Failure {
             Failure::new(Code::NotFound, "OBJECT_NOT_FOUND", message).resource("s3.Object", &name)
         }
         StoreError::BucketNotFound => {
-            let message = format!("There is no bucket {}.", shortened(&object.bucket, 300));
+            let message = format!("There is no bucket {}.", shortened(&object.bucket, 200));
             Failure::new(Code::NotFound, "BUCKET_NOT_FOUND", message).resource("s3.Bucket", &object.bucket)
         }
         StoreError::AccessDenied { code } => {
@@ -83,7 +83,7 @@ impl Failure {
     fn resource(self, kind: &str, name: &str) -> Self {
         let info = pb::ResourceInfo {
             resource_type: kind.to_owned(),
-            resource_name: shortened(name, 1200),
+            resource_name: shortened(name, 1100),
             ..pb::ResourceInfo::default()
         };
         self.detail("ResourceInfo", &info)

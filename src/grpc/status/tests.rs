@@ -1,1 +1,164 @@
+use std::time::Duration;
+
 use super::*;
+use crate::{
+    answer::Unreadable,
+    domain::{ObjectRef, Size},
+    imaging::ImageError,
+    pipeline::{ModelError, Stage, StoreError},
+};
+
+fn decoded(status: &Status) -> pb::Status {
+    pb::Status::decode(status.details()).unwrap()
+}
+
+fn error_info(status: &Status) -> pb::ErrorInfo {
+    let infos: Vec<_> = decoded(status)
+        .details
+        .into_iter()
+        .filter(|detail| detail.type_url.ends_with("/google.rpc.ErrorInfo"))
+        .collect();
+    assert_eq!(infos.len(), 1, "exactly one ErrorInfo");
+    pb::ErrorInfo::decode(infos[0].value.as_slice()).unwrap()
+}
+
+fn object() -> Box<ObjectRef> {
+    Box::new(ObjectRef { bucket: "photos".into(), key: "한국/사진.png".into(), ..Default::default() })
+}
+
+fn store(error: StoreError) -> AnalyzeError {
+    AnalyzeError::Store { object: object(), error }
+}
+
+fn model(error: ModelError) -> AnalyzeError {
+    AnalyzeError::Model { model: "anthropic.claude-sonnet-5".into(), error, calls: 2 }
+}
+
+fn every_error() -> Vec<AnalyzeError> {
+    let detail = || "the request held: SECRET".to_owned();
+    vec![
+        AnalyzeError::ModelUnknown { model: "gpt".into() },
+        AnalyzeError::ContentTooLarge { actual: 21, limit: 20 },
+        AnalyzeError::Image(ImageError::Unsupported { detected: "image/tiff".into() }),
+        AnalyzeError::Image(ImageError::Corrupt { reason: "it ends inside the picture".into() }),
+        AnalyzeError::Image(ImageError::TooManyPixels {
+            actual: Size::new(30_000, 20_000),
+            limit: 100_000_000,
+            fits: Size::new(12_247, 8_164),
+        }),
+        AnalyzeError::Image(ImageError::Oversize { actual: Size::new(1920, 1080), fits: Size::new(1456, 819) }),
+        store(StoreError::ObjectNotFound),
+        store(StoreError::BucketNotFound),
+        store(StoreError::AccessDenied { code: "AccessDenied".into() }),
+        store(StoreError::Changed),
+        store(StoreError::OwnerMismatch),
+        store(StoreError::Archived),
+        store(StoreError::WrongRegion),
+        store(StoreError::TooLarge { actual: 21, limit: 20 }),
+        store(StoreError::Rejected { code: "InvalidArgument".into() }),
+        store(StoreError::Credentials { detail: detail() }),
+        store(StoreError::Unavailable { detail: detail() }),
+        model(ModelError::Throttled),
+        model(ModelError::QuotaExceeded),
+        model(ModelError::NotEnabled { detail: detail() }),
+        model(ModelError::ProfileRequired),
+        model(ModelError::EndOfLife),
+        model(ModelError::Refused),
+        model(ModelError::Filtered),
+        model(ModelError::Rejected { detail: detail() }),
+        model(ModelError::Malformed { detail: detail() }),
+        model(ModelError::Credentials { detail: detail() }),
+        model(ModelError::Unavailable { detail: detail(), retryable: false }),
+        AnalyzeError::Answer { model: "m".into(), error: Unreadable { reason: detail() }, calls: 1 },
+        AnalyzeError::DeadlineExceeded { stage: Stage::Fetch },
+        AnalyzeError::DeadlineTooShort { remaining: Duration::from_millis(7), needed: Duration::from_millis(100) },
+        AnalyzeError::Overloaded { limit: 256 },
+        AnalyzeError::Internal { detail: detail() },
+    ]
+}
+
+/// What callers see of every error: a change here is a change of the contract.
+#[test]
+fn the_whole_map() {
+    let mut lines = Vec::new();
+    for error in every_error() {
+        let status = failure(&error).into_status("r-1");
+        let kinds: Vec<_> = decoded(&status)
+            .details
+            .iter()
+            .map(|detail| detail.type_url.trim_start_matches("type.googleapis.com/google.rpc.").to_owned())
+            .collect();
+        lines.push(format!("{:?} {} [{}]", status.code(), error_info(&status).reason, kinds.join(" ")));
+        lines.push(format!("    {}", status.message()));
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn no_status_repeats_what_aws_or_a_model_said() {
+    for error in every_error() {
+        let status = failure(&error).into_status("r-1");
+        let details = String::from_utf8_lossy(status.details()).into_owned();
+        assert!(!status.message().contains("SECRET") && !details.contains("SECRET"), "{error:?}");
+        assert_eq!(error_info(&status).domain, "sightline");
+    }
+}
+
+#[test]
+fn only_throttling_pushes_back() {
+    let pushback = |error| {
+        let status = failure(&error).into_status("");
+        status.metadata().get("grpc-retry-pushback-ms").map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(pushback(model(ModelError::Throttled)).as_deref(), Some("2000"));
+    assert_eq!(pushback(store(StoreError::Unavailable { detail: String::new() })), None);
+}
+
+#[test]
+fn every_status_fits_into_headers_however_long_the_request_was() {
+    let object = ObjectRef { bucket: "b".repeat(255), key: "한".repeat(341), ..Default::default() };
+    let id = "i".repeat(128);
+    for error in [StoreError::ObjectNotFound, StoreError::Changed, StoreError::AccessDenied { code: "x".repeat(5000) }]
+    {
+        let status = failure(&AnalyzeError::Store { object: Box::new(object.clone()), error }).into_status(&id);
+        fits(&status);
+    }
+    let long = "m".repeat(2048);
+    fits(&failure(&AnalyzeError::ModelUnknown { model: long.clone() }).into_status(&id));
+    fits(&failure(&AnalyzeError::Model { model: long, error: ModelError::ProfileRequired, calls: 1 }).into_status(&id));
+    let violations: Vec<_> = (0..200)
+        .map(|index| Violation {
+            field: format!("features.labels.vocabulary[{index}]"),
+            reason: "TOO_LONG",
+            description: "d".repeat(80),
+        })
+        .collect();
+    let status = invalid(&violations).into_status(&id);
+    fits(&status);
+    assert!(status.message().starts_with("200 fields are invalid; the first "), "{}", status.message());
+}
+
+fn fits(status: &Status) {
+    assert!(status.message().len() < 1024);
+    assert_eq!(error_info(status).domain, "sightline");
+    // In headers the message is percent-encoded and the details are base64.
+    let message: usize = status.message().bytes().map(|byte| if (0x20..0x7f).contains(&byte) { 1 } else { 3 }).sum();
+    let headers = message + status.details().len().div_ceil(3) * 4;
+    assert!(headers < 4096, "{headers} bytes");
+}
+
+#[test]
+fn a_single_violation_is_the_message() {
+    let violation = Violation { field: "image".into(), reason: "REQUIRED", description: "names no picture".into() };
+    let status = invalid(&[violation]).into_status("");
+    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "image names no picture."));
+    let request = &decoded(&status).details[1];
+    let request = pb::BadRequest::decode(request.value.as_slice()).unwrap();
+    assert_eq!(request.field_violations[0].reason, "REQUIRED");
+}
+
+#[test]
+fn text_is_cut_between_characters() {
+    assert_eq!(shortened("한국어", 8), "한…");
+    assert_eq!(shortened("abc", 3), "abc");
+}
