@@ -132,6 +132,11 @@ fn a_webp_whose_stream_is_larger_than_its_canvas_is_refused() {
     let start = lossy.windows(3).position(|w| w == [0x9d, 0x01, 0x2a]).unwrap() + 3;
     lossy[start..start + 4].copy_from_slice(&[0xff, 0x3f, 0xff, 0x3f]);
     assert!(is_refused(&lossy));
+    let mut animated = ANIMATED_ALPHA_WEBP.to_vec();
+    assert_eq!(header::read(&animated).unwrap().damage, None);
+    let start = animated.windows(3).position(|w| w == [0x9d, 0x01, 0x2a]).unwrap() + 3;
+    animated[start..start + 4].copy_from_slice(&[0xff, 0x3f, 0xff, 0x3f]);
+    assert!(header::read(&animated).unwrap().damage.is_some(), "known before a decoder allocates by it");
 }
 
 #[test]
