@@ -130,5 +130,6 @@ mod tests {
         assert_eq!(image::load_from_memory(&built.bytes).unwrap().into_rgb8(), drawing);
         assert!(encode(&drawing, false).unwrap().jpeg_quality.is_some());
         assert!(encode(&noise(400, 300), true).unwrap().jpeg_quality.is_some());
+        assert_eq!(encode(&noise(256, 256), true).unwrap().jpeg_quality, None, "small pictures stay exact");
     }
 }

@@ -1,13 +1,15 @@
 //! Files that are cut off, damaged, lying or no pictures at all.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::samples::*;
 use super::*;
 
 /// Every path through the headers and decoders.
-fn files() -> Vec<(&'static str, Vec<u8>)> {
-    let picture = corners(300, 200);
+static FILES: LazyLock<Vec<(&'static str, Vec<u8>)>> = LazyLock::new(|| {
+    let picture = corners(120, 80);
     vec![
         ("jpeg", jpeg(&picture)),
         ("jpeg, turned", jpeg_with_exif(&jpeg(&picture), &exif(6, true))),
@@ -19,12 +21,12 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("animated png", ANIMATED_PNG.to_vec()),
         ("gif", gif(&[&picture])),
         ("webp", webp(&picture)),
-        ("webp, turned", webp_with_exif(&webp(&picture), (300, 200), &exif(6, true))),
+        ("webp, turned", webp_with_exif(&webp(&picture), (120, 80), &exif(6, true))),
         ("lossy webp", LOSSY_WEBP.to_vec()),
         ("lossy webp with alpha", LOSSY_ALPHA_WEBP.to_vec()),
         ("animated webp", ANIMATED_ALPHA_WEBP.to_vec()),
     ]
-}
+});
 
 fn is_refused(bytes: &[u8]) -> bool {
     match prepare(bytes, &LIMITS, &STANDARD) {
@@ -42,9 +44,9 @@ fn is_refused(bytes: &[u8]) -> bool {
 
 #[test]
 fn a_file_cut_anywhere_is_refused() {
-    for (name, bytes) in files() {
+    for (name, bytes) in FILES.iter() {
         // A GIF's trailer and a WebP's last padding byte hold nothing of the picture.
-        let whole = bytes.len() - if name == "gif" || name.contains("webp") { 1 } else { 0 };
+        let whole = bytes.len() - if *name == "gif" || name.contains("webp") { 1 } else { 0 };
         for cut in (0..whole.min(64)).chain((64..whole).step_by(37)).chain(whole.saturating_sub(40)..whole) {
             assert!(is_refused(&bytes[..cut]), "{name} of {} bytes cut at {cut}", bytes.len());
         }
@@ -130,6 +132,20 @@ fn a_webp_whose_stream_is_larger_than_its_canvas_is_refused() {
     let start = lossy.windows(3).position(|w| w == [0x9d, 0x01, 0x2a]).unwrap() + 3;
     lossy[start..start + 4].copy_from_slice(&[0xff, 0x3f, 0xff, 0x3f]);
     assert!(is_refused(&lossy));
+    let mut animated = ANIMATED_ALPHA_WEBP.to_vec();
+    assert_eq!(header::read(&animated).unwrap().damage, None);
+    let start = animated.windows(3).position(|w| w == [0x9d, 0x01, 0x2a]).unwrap() + 3;
+    animated[start..start + 4].copy_from_slice(&[0xff, 0x3f, 0xff, 0x3f]);
+    assert!(header::read(&animated).unwrap().damage.is_some(), "known before a decoder allocates by it");
+}
+
+#[test]
+fn a_gif_whose_frame_is_far_larger_than_its_screen_is_refused() {
+    let mut bytes = gif(&[&corners(16, 16)]);
+    let frame = bytes.iter().rposition(|b| *b == 0x2c).unwrap();
+    assert_eq!(bytes[frame + 5..frame + 9], [16, 0, 16, 0], "the frame's size lies here");
+    bytes[frame + 5..frame + 9].fill(0xff);
+    assert!(is_refused(&bytes));
 }
 
 #[test]
@@ -157,7 +173,7 @@ fn zero_edges_are_damage() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn random_bytes_never_panic(
@@ -177,10 +193,10 @@ proptest! {
 
     #[test]
     fn damaged_files_are_prepared_or_refused_within_the_limits(
-        which in 0..14_usize,
+        which in any::<prop::sample::Index>(),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let (_, mut bytes) = files().swap_remove(which);
+        let mut bytes = which.get(&FILES).1.clone();
         for (at, value) in damage {
             let at = at.index(bytes.len());
             bytes[at] = value;
