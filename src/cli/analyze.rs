@@ -181,7 +181,8 @@ impl Server {
         match client::connect(&local.address().to_string()).await {
             Ok(channel) => Ok(Self { client: Client::new(channel, timeout), local: Some(local) }),
             Err(error) => {
-                local.stop().await;
+                // The first failure is the one to tell.
+                let _ = local.stop().await;
                 Err(Failure::Analysis(error.to_string()))
             }
         }
@@ -210,8 +211,10 @@ impl Server {
 
     async fn close(self) {
         #[cfg(feature = "embedded")]
-        if let Some(local) = self.local {
-            local.stop().await;
+        if let Some(local) = self.local
+            && let Err(error) = local.stop().await
+        {
+            eprintln!("warning: {}", plain::line(&format!("{error:#}")));
         }
     }
 }

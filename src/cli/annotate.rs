@@ -28,6 +28,8 @@ const MAX_DECODE_BYTES: u64 = 1 << 30;
 const MAX_MARKS: usize = 1000;
 /// Most characters of a name.
 const MAX_NAME: usize = 40;
+/// Most rows below a box's upper edge where its name may go.
+const MAX_STACKED: i32 = 8;
 /// JPEG quality of an annotated picture, 1 to 100.
 const JPEG_QUALITY: u8 = 90;
 
@@ -237,12 +239,16 @@ impl Style {
                 (left, top),
                 (right - width, top),
                 (left, bottom),
+                (right - width, bottom),
                 (left, bottom - height),
+                (right - width, bottom - height),
             ];
-            let places = corners.map(|(x, y)| within(bounds, x, y, width, height));
-            let free = |place: &&Rect| tags.iter().all(|tag| tag.rect.intersection(**place).is_none());
-            let [nearest, ..] = places;
-            let rect = places.iter().find(free).copied().unwrap_or(nearest);
+            // Boxes with the same corners list their names one below the other.
+            let below = (1..=MAX_STACKED).map(|row| (left, top + row * height));
+            let nearest = within(bounds, left, top - height, width, height);
+            let mut places = corners.into_iter().chain(below).map(|(x, y)| within(bounds, x, y, width, height));
+            let free = |place: &Rect| tags.iter().all(|tag| tag.rect.intersection(*place).is_none());
+            let rect = places.find(free).unwrap_or(nearest);
             tags.push(Tag { rect, text, colour: mark.colour });
         }
         tags

@@ -60,9 +60,14 @@ fn a_tag_stays_inside_the_picture() {
 #[test]
 fn neighbours_do_not_cover_each_others_names() {
     let bounds = Rect::new(0, 0, 800, 600);
-    let marks = marks(&analysis(800, 600, &[[300, 200, 360, 420], [310, 205, 380, 420]]), bounds);
-    let tags = Style::of(bounds).place_tags(&marks, bounds);
-    assert_eq!(tags[0].rect.intersection(tags[1].rect), None);
+    for boxes in [vec![[300, 200, 360, 420], [310, 205, 380, 420]], vec![[0, 0, 800, 600]; 8]] {
+        let marks = marks(&analysis(800, 600, &boxes), bounds);
+        let tags = Style::of(bounds).place_tags(&marks, bounds);
+        assert_eq!(tags.len(), boxes.len());
+        for (index, tag) in tags.iter().enumerate() {
+            assert!(tags[..index].iter().all(|other| other.rect.intersection(tag.rect).is_none()), "{}", tag.rect);
+        }
+    }
 }
 
 #[test]

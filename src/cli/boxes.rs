@@ -74,17 +74,22 @@ impl fmt::Display for Rect {
     }
 }
 
+/// Every box of the labels with its label. `None` where the contract promises a box but none is there.
+pub fn of_labels(analysis: &proto::ImageAnalysis) -> impl Iterator<Item = (&str, Option<Rect>)> {
+    let labels = analysis.labels.iter().flat_map(|labels| &labels.labels);
+    labels.flat_map(|label| {
+        label.instances.iter().map(|instance| (label.name.as_str(), Rect::of(instance.r#box.as_ref())))
+    })
+}
+
 /// Every box of an analysis, with what it belongs to. `None` where the contract promises a box but none is there.
 pub fn all(analysis: &proto::ImageAnalysis) -> Vec<(&str, Option<Rect>)> {
-    let labels = analysis.labels.iter().flat_map(|labels| &labels.labels).flat_map(|label| {
-        label.instances.iter().map(|instance| (label.name.as_str(), Rect::of(instance.r#box.as_ref())))
-    });
     let findings = analysis.sensitivity.iter().flat_map(|sensitivity| &sensitivity.findings);
     let findings = findings.filter(|finding| finding.r#box.is_some());
     let findings = findings.map(|finding| (finding.category.as_str(), Rect::of(finding.r#box.as_ref())));
     let lines = analysis.text.iter().flat_map(|text| &text.lines).filter(|line| line.r#box.is_some());
     let lines = lines.map(|line| (line.text.as_str(), Rect::of(line.r#box.as_ref())));
-    labels.chain(findings).chain(lines).collect()
+    of_labels(analysis).chain(findings).chain(lines).collect()
 }
 
 #[cfg(test)]

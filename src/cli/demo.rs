@@ -64,13 +64,13 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         Ok(()) if args.serve => stay_up(&local).await,
         outcome => outcome,
     };
-    local.stop().await;
+    let stopped = local.stop().await;
     match outcome {
         Err(error) if error.is::<guide::OutsideError>() => {
             eprintln!("error: {error}");
             Ok(ExitCode::FAILURE)
         }
-        outcome => outcome.map(|()| ExitCode::SUCCESS),
+        outcome => outcome.and(stopped).map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -43,13 +43,13 @@ pub fn all_inside(analysis: &ImageAnalysis, picture: &str) -> Result<usize, Outs
     }
 }
 
-/// The guide's boxes beside ours, each with the share of its area that lies inside the picture.
+/// The guide's boxes beside those of our labels, each with the share of its area that lies inside the picture.
 pub fn comparison(analysis: &ImageAnalysis) -> String {
     let (width, height) = analysis.image.as_ref().map_or((0, 0), |image| (image.width, image.height));
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_header(["Answer", "Label", "Box in pixels", "Inside the picture"]);
-    let ours = boxes::all(analysis).into_iter().filter_map(|(name, rect)| Some((name, rect?)));
+    let ours = boxes::of_labels(analysis).filter_map(|(name, rect)| Some((name, rect?)));
     let guide = PUBLISHED.iter().map(|(name, rect)| ("the guide's", *name, *rect));
     for (whose, name, rect) in guide.chain(ours.map(|(name, rect)| ("ours", name, rect))) {
         let share = plain::percent(Some(rect.share_inside(width, height)));

@@ -39,9 +39,13 @@ impl Local {
     }
 
     /// Stops the server first, then what it stands on.
-    pub async fn stop(self) {
-        self.server.stop().await;
+    ///
+    /// # Errors
+    /// When the server failed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let stopped = self.server.stop().await;
         self.stack.stop().await;
+        stopped.context("the server did not end well")
     }
 }
 

@@ -13,8 +13,10 @@ const MAX_DETAILS: usize = 40;
 /// The status as lines without a trailing newline: code, reason and message first, then every detail.
 pub fn render(status: &Status) -> String {
     let details = status.get_error_details();
-    let reason = details.error_info().map(|info| format!(", {}", plain::line(&info.reason))).unwrap_or_default();
-    let mut shown = format!("{}{reason}: {}", code_name(code(status)), message(status));
+    let code = code_name(code(status));
+    let reason = details.error_info().map(|info| plain::line(&info.reason));
+    let reason = reason.filter(|reason| *reason != code).map(|reason| format!(", {reason}")).unwrap_or_default();
+    let mut shown = format!("{code}{reason}: {}", message(status));
     let lines = detail_lines(&details);
     for line in lines.iter().take(MAX_DETAILS) {
         // Writing to a String cannot fail.
