@@ -117,11 +117,15 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
     }
 }
 
-/// Reflection over every descriptor set, so that clients can print health and error details too.
+/// Reflection over every descriptor set, so that clients can print health and error details too, and see both versions
+/// of reflection whichever they speak.
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
+        .include_reflection_service(false)
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
 }
 
 fn on_panic(_panic: Box<dyn Any + Send>) -> Response<Body> {

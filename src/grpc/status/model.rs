@@ -37,7 +37,10 @@ pub(super) fn failure(model: &str, error: &ModelError, calls: u32) -> Failure {
             precondition("MODEL_NOT_ENABLED", message, "MODEL_ACCESS", &shown).help("Access to models", MODEL_ACCESS)
         }
         ModelError::ProfileRequired => {
-            let message = format!("{shown} can only be invoked through an inference profile, such as global.{shown}.");
+            let message = format!(
+                "{shown} can only be invoked through an inference profile: configure the whole profile id, whose prefix names \
+                 where it runs (us., eu., apac., global., ...)."
+            );
             precondition("INFERENCE_PROFILE_REQUIRED", message, "INFERENCE_PROFILE", &shown)
                 .help("Inference profiles and their Regions", PROFILES)
         }
