@@ -3,7 +3,7 @@
 use std::{any::Any, future::Future, time::Duration};
 
 use http::Response;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tonic::{
     body::Body,
     transport::{Server, server::TcpIncoming},
@@ -30,6 +30,8 @@ const MAX_STREAMS: u32 = 1024;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Resets that a client may have pending before it is taken for an attack.
 const MAX_PENDING_RESETS: usize = 64;
+/// Time for calls that were cut to tell their callers.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves until `shutdown` resolves, then stops accepting and lets calls in flight finish within the drain timeout.
 /// Health answers SERVING once `ready` has resolved.
@@ -45,10 +47,11 @@ pub async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::NotServing).await;
-    let analysis = ImageAnalysisServiceServer::new(service)
+    let (cut, cut_off) = watch::channel(false);
+    let analysis = ImageAnalysisServiceServer::new(service.until(cut_off))
         .max_decoding_message_size(transport.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
-    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (stop, stopped) = watch::channel(false);
     let draining = drain(health.clone(), ready, shutdown, stop);
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -67,7 +70,7 @@ pub async fn serve(
     // Waiting for connections has no end of its own: a client that never hangs up must not hold the process.
     tokio::select! {
         outcome = server => outcome?,
-        () = overdue(stopped, transport.drain_timeout) => tracing::warn!("calls in flight were cut at the drain timeout"),
+        () = overdue(stopped, transport.drain_timeout, cut) => {}
         () = draining => {}
     }
     Ok(())
@@ -82,7 +85,7 @@ async fn drain(
     health: HealthReporter,
     ready: impl Future<Output = ()>,
     shutdown: impl Future<Output = ()>,
-    stop: tokio::sync::watch::Sender<bool>,
+    stop: watch::Sender<bool>,
 ) {
     tokio::pin!(shutdown);
     let stopped_early = tokio::select! {
@@ -100,14 +103,18 @@ async fn drain(
     std::future::pending().await
 }
 
-async fn closed(mut stopped: tokio::sync::watch::Receiver<bool>) {
+async fn closed(mut stopped: watch::Receiver<bool>) {
     // The sender lives as long as the server; if it were gone, stopping would be right too.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn overdue(stopped: tokio::sync::watch::Receiver<bool>, grace: Duration) {
+/// Resolves when the drain has taken too long: calls in flight are told DRAINING, and what they do upstream ends.
+async fn overdue(stopped: watch::Receiver<bool>, grace: Duration, cut: watch::Sender<bool>) {
     closed(stopped).await;
     tokio::time::sleep(grace).await;
+    tracing::warn!("the drain timeout has passed: calls in flight are cut");
+    cut.send_replace(true);
+    tokio::time::sleep(LAST_WORDS).await;
 }
 
 /// Both names that probes ask for: the whole server and the service.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{deadline, request, response, status};
@@ -19,12 +19,26 @@ pub struct Service {
     analyzer: Arc<Analyzer>,
     max_message_bytes: usize,
     max_request_time: Duration,
+    cut_off: Option<watch::Receiver<bool>>,
 }
 
 impl Service {
     /// A service that answers within `max_request_time`, whatever a caller allows.
     pub fn new(analyzer: Arc<Analyzer>, max_message_bytes: usize, max_request_time: Duration) -> Self {
-        Self { analyzer, max_message_bytes, max_request_time }
+        Self { analyzer, max_message_bytes, max_request_time, cut_off: None }
+    }
+
+    /// The same service, whose calls in flight end with DRAINING once `cut_off` turns true.
+    pub(super) fn until(self, cut_off: watch::Receiver<bool>) -> Self {
+        Self { cut_off: Some(cut_off), ..self }
+    }
+
+    async fn cut_off(&self) {
+        match self.cut_off.clone() {
+            // A sender that is gone cuts nothing off.
+            Some(mut cut_off) if cut_off.wait_for(|cut| *cut).await.is_ok() => {}
+            _ => std::future::pending().await,
+        }
     }
 
     async fn answer(
@@ -85,7 +99,10 @@ impl ImageAnalysisService for Service {
             // Too long an id is refused below; the refusal need not repeat it.
             id => id.chars().take(128).collect(),
         };
-        let outcome = self.answer(&request_id, received, deadline, message).await;
+        let outcome = tokio::select! {
+            outcome = self.answer(&request_id, received, deadline, message) => outcome,
+            () = self.cut_off() => Err(Outcome::from(status::draining())),
+        };
         log(&request_id, received, &outcome);
         match outcome {
             Ok(analysis) => {

@@ -189,6 +189,12 @@ pub(super) fn failure(error: &AnalyzeError) -> Failure {
     }
 }
 
+/// The server ends before the call does.
+pub(super) fn draining() -> Failure {
+    let message = "The server is shutting down and could not finish the call. Try again: another instance may take it.";
+    Failure::new(Code::Unavailable, "DRAINING", message).retry_after(Duration::from_secs(1))
+}
+
 /// A fault of this server, about which the caller can do nothing.
 pub(super) fn internal() -> Failure {
     Failure::new(Code::Internal, "INTERNAL", "The server failed. The operators find the cause in its log.")

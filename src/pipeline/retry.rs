@@ -81,3 +81,90 @@ fn jittered(policy: &RetryPolicy, calls: u32) -> Duration {
     let bound = policy.base.saturating_mul(2_u32.saturating_pow(calls.saturating_sub(1))).min(policy.cap);
     bound.mul_f64(fastrand::f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        domain::{Features, ModelProfile, Size},
+        pipeline::ports::ModelError,
+        prompt,
+    };
+
+    /// A model that always fails in the same way, and counts.
+    struct Failing(ModelError, AtomicU32);
+
+    #[async_trait]
+    impl VisionModel for Failing {
+        async fn ask(&self, _question: &Question) -> Result<Reply, ModelError> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Err(self.0.clone())
+        }
+
+        fn region(&self) -> &str {
+            "eu-west-1"
+        }
+    }
+
+    async fn calls(error: ModelError, policy: RetryPolicy, time: Duration) -> (u32, AnalyzeError) {
+        let model = Failing(error, AtomicU32::new(0));
+        let question = Question {
+            model: ModelProfile::resolve(ModelProfile::DEFAULT_ID),
+            image: Bytes::new(),
+            media_type: "image/png",
+            prompt: prompt::build(&Features::default(), "en", Size::new(1, 1)),
+            max_output_tokens: 1,
+            temperature: None,
+            tags: BTreeMap::new(),
+        };
+        let outcome = ask(&model, &question, &policy, Deadline::at(Instant::now() + time)).await;
+        (model.1.into_inner(), outcome.err().unwrap())
+    }
+
+    fn policy(base: Duration) -> RetryPolicy {
+        RetryPolicy { max_attempts: 3, base, cap: base, min_call_time: Duration::from_millis(10) }
+    }
+
+    const PLENTY: Duration = Duration::from_secs(60);
+    const AT_ONCE: Duration = Duration::from_micros(1);
+
+    #[tokio::test]
+    async fn only_what_may_help_is_asked_again() {
+        let unavailable = |retryable| ModelError::Unavailable { detail: String::new(), retryable };
+        for (error, expected) in [
+            (ModelError::Throttled, 3),
+            (unavailable(true), 3),
+            (unavailable(false), 1),
+            (ModelError::QuotaExceeded, 1),
+            (ModelError::EndOfLife, 1),
+            (ModelError::Rejected { detail: String::new() }, 1),
+        ] {
+            let (made, failure) = calls(error.clone(), policy(AT_ONCE), PLENTY).await;
+            assert_eq!(made, expected, "{error:?}");
+            assert_eq!(failure, AnalyzeError::Model { model: ModelProfile::DEFAULT_ID.into(), error, calls: expected });
+        }
+    }
+
+    #[tokio::test]
+    async fn no_wait_begins_that_the_deadline_leaves_no_time_for() {
+        // Of a wait of up to a year, a minute is as good as nothing.
+        let (made, failure) = calls(ModelError::Throttled, policy(Duration::from_secs(31_536_000)), PLENTY).await;
+        assert_eq!(made, 1);
+        assert!(matches!(failure, AnalyzeError::Model { error: ModelError::Throttled, .. }));
+    }
+
+    #[tokio::test]
+    async fn a_call_is_not_begun_too_late() {
+        let (made, failure) = calls(ModelError::Throttled, policy(AT_ONCE), Duration::from_millis(5)).await;
+        assert_eq!(made, 0);
+        assert!(matches!(failure, AnalyzeError::DeadlineTooShort { .. } | AnalyzeError::DeadlineExceeded { .. }));
+    }
+}

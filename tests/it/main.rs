@@ -7,6 +7,13 @@
     reason = "tests state what must hold; a panic is a failed test"
 )]
 
+mod boxes;
+mod command;
+mod contract;
+mod errors;
+mod features;
 mod layers;
+mod strangers;
 #[allow(dead_code, reason = "each behaviour uses its own part of the support")]
 mod support;
+mod time;

@@ -9,5 +9,6 @@ mod loopback;
 pub mod s3;
 mod s3_wire;
 mod selftest;
+pub mod service;
 pub mod sources;
 pub mod tools;

@@ -1,0 +1,118 @@
+//! Time: the caller's deadline and the server's maximum bound everything, and whoever leaves takes the upstream work along.
+
+use serde_json::json;
+use tonic::Code;
+
+use crate::support::{
+    bedrock::Reply,
+    s3::Fault,
+    service::{BUCKET, Service, assert_error, connect, content, describe, object, photo, within},
+};
+
+#[tokio::test]
+async fn the_callers_deadline_ends_a_silent_model_call() {
+    let service = Service::start().await;
+    service.bedrock.push(Reply::hang());
+    let outcome = service.analyze(within(600, content(&photo("rocket.jpg"), describe()))).await;
+    let (_, details) = assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    assert_eq!(details.info.metadata["stage"], "model");
+    service.bedrock.abandoned(1).await;
+    assert_eq!(service.bedrock.requests().len(), 1, "silence is not paid for twice");
+}
+
+#[tokio::test]
+async fn the_callers_deadline_ends_a_silent_read() {
+    let service = Service::start().await;
+    service.s3.put(BUCKET, "key", photo("rocket.jpg"));
+    for (count, fault) in [(1, Fault::Hang), (2, Fault::HangInBody)] {
+        service.s3.fault(BUCKET, "key", fault);
+        let outcome = service.analyze(within(500, object("key", describe()))).await;
+        let (_, details) = assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+        assert_eq!(details.info.metadata["stage"], "fetch");
+        service.s3.abandoned(count).await;
+    }
+}
+
+#[tokio::test]
+async fn the_servers_maximum_holds_without_a_callers_deadline() {
+    let service = Service::with(&["--request-timeout", "400ms"]).await;
+    service.bedrock.push(Reply::hang());
+    let outcome = service.analyze(content(&photo("rocket.jpg"), describe())).await;
+    assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    service.bedrock.abandoned(1).await;
+}
+
+#[tokio::test]
+async fn too_little_time_is_not_spent_on_a_call() {
+    let service = Service::with(&["--min-model-time", "1h"]).await;
+    let outcome = service.analyze(within(30_000, content(&photo("rocket.jpg"), describe()))).await;
+    assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_TOO_SHORT");
+    assert!(service.bedrock.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_cancelled_call_drops_its_upstream_work() {
+    let service = Service::start().await;
+    service.s3.put(BUCKET, "key", photo("rocket.jpg"));
+    service.bedrock.push(Reply::hang());
+    let mut client = service.client();
+    let call = tokio::spawn(async move { client.analyze_image(object("key", describe())).await });
+    service.bedrock.received(1).await;
+    call.abort();
+    service.bedrock.abandoned(1).await;
+
+    service.s3.fault(BUCKET, "key", Fault::HangInBody);
+    let mut client = service.client();
+    let call = tokio::spawn(async move { client.analyze_image(object("key", describe())).await });
+    service.s3.received(2).await;
+    call.abort();
+    service.s3.abandoned(1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_drops_its_upstream_work() {
+    let service = Service::start().await;
+    service.bedrock.push(Reply::hang());
+    let address = service.running.address;
+    // A runtime of its own, so that dropping it closes the connection.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.spawn(async move {
+        let mut client = connect(address).await;
+        client.analyze_image(content(&photo("rocket.jpg"), describe())).await
+    });
+    service.bedrock.received(1).await;
+    runtime.shutdown_background();
+    service.bedrock.abandoned(1).await;
+}
+
+#[tokio::test]
+async fn stopping_lets_calls_in_flight_finish() {
+    let service = Service::start().await;
+    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+    service.bedrock.push(Reply::tool(json!({"description": "late"})).delayed(&gate));
+    let mut client = service.client();
+    let call = tokio::spawn(async move { client.analyze_image(content(&photo("rocket.jpg"), describe())).await });
+    service.bedrock.received(1).await;
+    let address = service.running.address;
+    let stopping = tokio::spawn(service.running.stop());
+    // The listener is gone once the server drains.
+    while tokio::net::TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    gate.notify_one();
+    let analysis = call.await.unwrap().unwrap().into_inner().analysis.unwrap();
+    assert_eq!(analysis.description.unwrap().text, "late");
+    stopping.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_ever() {
+    let service = Service::with(&["--drain-timeout", "50ms"]).await;
+    service.bedrock.push(Reply::hang());
+    let mut client = service.client();
+    let call = tokio::spawn(async move { client.analyze_image(content(&photo("rocket.jpg"), describe())).await });
+    service.bedrock.received(1).await;
+    service.running.stop().await.unwrap();
+    service.bedrock.abandoned(1).await;
+    assert_error(call.await.unwrap().map(|_| ()), Code::Unavailable, "DRAINING");
+}
