@@ -1,6 +1,6 @@
 //! The only file that names all concrete types: the AWS adapters behind the pipeline's ports, and the service over them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     adapters::{self, BedrockModel, Clients, Endpoints, S3Store},
@@ -8,6 +8,34 @@ use crate::{
     grpc::{Service, Transport},
     pipeline::Analyzer,
 };
+
+/// An S3 client on AWS's own chain of environment, profiles and metadata, as the server has it.
+pub async fn s3_from_environment() -> aws_sdk_s3::Client {
+    adapters::connect(None, CLIENT_CALL_TIME).await.s3
+}
+
+/// An S3 client of an embedded stack.
+#[cfg(feature = "embedded")]
+pub async fn s3_of(stack: &crate::embedded::EmbeddedStack) -> aws_sdk_s3::Client {
+    adapters::connect(Some(&endpoints(stack)), CLIENT_CALL_TIME).await.s3
+}
+
+/// The endpoints of an embedded stack.
+#[cfg(feature = "embedded")]
+pub fn endpoints(stack: &crate::embedded::EmbeddedStack) -> Endpoints {
+    Endpoints {
+        s3: stack.s3_endpoint().to_owned(),
+        bedrock: stack.bedrock_endpoint().to_owned(),
+        region: stack.region().to_owned(),
+        credentials: adapters::StaticCredentials {
+            access_key_id: stack.access_key_id().to_owned(),
+            secret_access_key: stack.secret_access_key().to_owned(),
+        },
+    }
+}
+
+/// Longest time for one S3 call of the command line.
+const CLIENT_CALL_TIME: Duration = Duration::from_secs(120);
 
 /// A service that is ready to be put on a listener.
 pub struct App {

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use sightline::{
-    app::App,
+    app::{self, App},
     cli::{self, analyze::AnalyzeArgs, health::HealthArgs},
     config::{self, ServerArgs},
     serve, telemetry,
@@ -35,9 +35,13 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let cli = Cli::parse();
+    let matches = config::without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    runtime.block_on(run(cli.command))
+    let outcome = runtime.block_on(run(cli.command));
+    // A picture that is still being decoded for a caller who has left must not hold the process.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -48,6 +52,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Analyze(args) => cli::analyze::run(*args).await,
         Command::Config(args) => {
             print!("{}", config::report(&args, |name| std::env::var(name).ok()));
+            if args.config().embedded.is_none() {
+                let clients = sightline::adapters::connect(None, args.request_timeout).await;
+                println!("region = {}\ns3_path_style = {}", clients.region, clients.path_style);
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Health(args) => cli::health::run(args).await,
@@ -64,9 +72,13 @@ async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
         None => None,
     };
     #[cfg(feature = "embedded")]
-    let endpoints = stack.as_ref().map(serve::endpoints);
+    let endpoints = stack.as_ref().map(app::endpoints);
     #[cfg(not(feature = "embedded"))]
     let endpoints = None;
+    #[cfg(feature = "embedded")]
+    if let Some(stack) = &stack {
+        println!("{}", exports(stack));
+    }
     let app = App::new(&config, endpoints.as_ref()).await;
     let address = listener.local_addr().context("the listener has no address")?;
     tracing::info!(%address, model = config.models.first().map(|model| model.id.as_str()), "listening");
@@ -77,4 +89,23 @@ async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
         stack.stop().await;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What points an AWS SDK or the AWS command line at the embedded stack.
+#[cfg(feature = "embedded")]
+fn exports(stack: &sightline::embedded::EmbeddedStack) -> String {
+    format!(
+        "# S3 over {}, with a Bedrock endpoint beside it. For other programs on this machine:\n\
+         export AWS_ENDPOINT_URL_S3={}\n\
+         export AWS_ENDPOINT_URL_BEDROCK_RUNTIME={}\n\
+         export AWS_REGION={}\n\
+         export AWS_ACCESS_KEY_ID={}\n\
+         export AWS_SECRET_ACCESS_KEY={}",
+        stack.folder().display(),
+        stack.s3_endpoint(),
+        stack.bedrock_endpoint(),
+        stack.region(),
+        stack.access_key_id(),
+        stack.secret_access_key()
+    )
 }

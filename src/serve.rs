@@ -6,7 +6,11 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{adapters::Clients, app::App, grpc};
+use crate::{
+    adapters::Clients,
+    app::{self, App},
+    grpc,
+};
 
 /// Longest wait between two looks for credentials.
 const MAX_CREDENTIALS_WAIT: Duration = Duration::from_secs(30);
@@ -72,20 +76,6 @@ pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {listen}; choose another address with --listen or SIGHTLINE_LISTEN"))
 }
 
-/// The endpoints of an embedded stack.
-#[cfg(feature = "embedded")]
-pub fn endpoints(stack: &crate::embedded::EmbeddedStack) -> crate::adapters::Endpoints {
-    crate::adapters::Endpoints {
-        s3: stack.s3_endpoint().to_owned(),
-        bedrock: stack.bedrock_endpoint().to_owned(),
-        region: stack.region().to_owned(),
-        credentials: crate::adapters::StaticCredentials {
-            access_key_id: stack.access_key_id().to_owned(),
-            secret_access_key: stack.secret_access_key().to_owned(),
-        },
-    }
-}
-
 /// Serves an embedded stack on `listen` (port 0 for any) with the settings that `serve --embedded` has by default.
 ///
 /// # Errors
@@ -96,7 +86,7 @@ pub async fn start_embedded(listen: SocketAddr, stack: &crate::embedded::Embedde
     // The stack knows this one model, whatever the environment names for the server on AWS.
     args.model = Some(stack.model_id().to_owned());
     args.allowed_models = Some(Vec::new());
-    let app = App::new(&args.config(), Some(&endpoints(stack))).await;
+    let app = App::new(&args.config(), Some(&app::endpoints(stack))).await;
     start(listen, app).await
 }
 

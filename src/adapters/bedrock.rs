@@ -56,7 +56,9 @@ fn meaning(error: &InvokeError) -> ModelError {
     let status = service.raw().status().as_u16();
     let code = service.err().code().unwrap_or_default();
     let message = service.err().message().unwrap_or_default();
-    let detail = format!("{status} {code}: {message}").chars().take(500).collect::<String>();
+    // The service's words may hold parts of the request: they stay out of errors and of the ordinary log.
+    tracing::debug!(status, code, message, "Bedrock answered an error");
+    let detail = format!("{status} {code}");
     let unavailable = |detail, retryable| ModelError::Unavailable { detail, retryable };
     match (code, status) {
         ("ThrottlingException" | "TooManyRequestsException", _) => ModelError::Throttled,
@@ -103,6 +105,8 @@ fn invalid(message: &str, detail: String) -> ModelError {
         ModelError::NotEnabled { detail }
     } else if message.contains("end of life") || message.contains("end of its life") {
         ModelError::EndOfLife
+    } else if message.contains("could not process image") {
+        ModelError::ImageUnreadable
     } else if message.contains("content filter") {
         ModelError::Filtered
     } else {

@@ -29,6 +29,8 @@ pub struct Clients {
     pub bedrock: aws_sdk_bedrockruntime::Client,
     /// Region of both.
     pub region: String,
+    /// Whether buckets are named in the path rather than in the host name.
+    pub path_style: bool,
     credentials: Option<SharedCredentialsProvider>,
 }
 
@@ -68,11 +70,12 @@ pub async fn connect(endpoints: Option<&Endpoints>, max_call_time: Duration) -> 
         None => from_environment().await,
     };
     let region = shared.region().map_or(DEFAULT_REGION, AsRef::as_ref).to_owned();
+    let path_style = endpoints.is_some() || has_s3_endpoint(&shared);
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(max_call_time);
     let mut s3 = aws_sdk_s3::config::Builder::from(&shared)
         .retry_config(RetryConfig::standard().with_max_attempts(S3_ATTEMPTS))
         .timeout_config(timeouts.clone().read_timeout(S3_READ_TIMEOUT).build())
-        .force_path_style(endpoints.is_some() || has_s3_endpoint(&shared));
+        .force_path_style(path_style);
     // The pipeline owns the retries of model calls. A model may think for minutes before its first byte, which the
     // protection against stalled streams would take for a dead connection.
     let mut bedrock = aws_sdk_bedrockruntime::config::Builder::from(&shared)
@@ -87,6 +90,7 @@ pub async fn connect(endpoints: Option<&Endpoints>, max_call_time: Duration) -> 
         s3: aws_sdk_s3::Client::from_conf(s3.build()),
         bedrock: aws_sdk_bedrockruntime::Client::from_conf(bedrock.build()),
         region,
+        path_style,
         credentials: shared.credentials_provider(),
     }
 }
@@ -96,12 +100,14 @@ async fn from_environment() -> SdkConfig {
     aws_config::defaults(behavior_version()).region(region).load().await
 }
 
-/// A configuration that the environment has no part in.
+/// A configuration that the environment has no part in: no variable, no profile, and no proxy between two ends of one
+/// machine.
 fn fixed(endpoints: &Endpoints) -> SdkConfig {
     let StaticCredentials { access_key_id, secret_access_key } = endpoints.credentials.clone();
     let credentials = Credentials::new(access_key_id, secret_access_key, None, None, "sightline");
     SdkConfig::builder()
         .behavior_version(behavior_version())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
         .region(Region::new(endpoints.region.clone()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .build()

@@ -33,7 +33,9 @@ fn settings(question: &Question) -> String {
         fields.insert("system".to_owned(), Value::from(system.as_str()));
     }
     if let Some(temperature) = question.temperature {
-        fields.insert("temperature".to_owned(), Value::from(temperature));
+        // By its shortest decimal: 0.2 as an f32 is 0.20000000298 as an f64.
+        let shortest = temperature.to_string().parse::<f64>().unwrap_or_default();
+        fields.insert("temperature".to_owned(), Value::from(shortest));
     }
     if question.model.thinking == Thinking::Disable {
         fields.insert("thinking".to_owned(), json!({"type": "disabled"}));

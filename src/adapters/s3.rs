@@ -30,16 +30,28 @@ impl S3Store {
 #[async_trait]
 impl ImageStore for S3Store {
     async fn get(&self, object: &ObjectRef, max_bytes: u64) -> Result<StoredObject, StoreError> {
-        let request = self
-            .client
-            .get_object()
+        let request = self.client.get_object();
+        let request = request
             .bucket(&object.bucket)
             .key(&object.key)
             .set_version_id(object.version_id.clone())
             .set_if_match(object.expected_etag.as_deref().map(quoted))
             .set_expected_bucket_owner(object.expected_bucket_owner.clone());
-        let output = request.send().await.map_err(|error| meaning(&error, object))?;
+        let outcome = if object.bucket.starts_with("arn:") {
+            // An access point is named in the host name, whatever the endpoint.
+            let by_host = aws_sdk_s3::config::Builder::new().force_path_style(false);
+            request.customize().config_override(by_host).send().await
+        } else {
+            request.send().await
+        };
+        let output = outcome.map_err(|error| meaning(&error, object))?;
         let etag = output.e_tag().map(|etag| etag.trim_matches('"').to_owned());
+        // Some servers that speak S3 do not look at If-Match.
+        if let (Some(expected), Some(found)) = (&object.expected_etag, &etag)
+            && expected.trim_matches('"') != found
+        {
+            return Err(StoreError::Changed);
+        }
         let version_id = output.version_id().filter(|id| *id != "null").map(str::to_owned);
         let bytes = read(output, max_bytes).await?;
         Ok(StoredObject { bytes, etag, version_id })
@@ -79,7 +91,8 @@ fn meaning(error: &GetError, object: &ObjectRef) -> StoreError {
     let code = service.err().code().unwrap_or_default();
     match (code, status) {
         ("NoSuchBucket", _) => StoreError::BucketNotFound,
-        ("NoSuchKey" | "NoSuchVersion", _) => StoreError::ObjectNotFound,
+        // A version that only marks the deletion cannot be read: 405.
+        ("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed", _) => StoreError::ObjectNotFound,
         ("InvalidObjectState", _) => StoreError::Archived,
         ("PreconditionFailed", _) | (_, 412) => StoreError::Changed,
         ("PermanentRedirect" | "IllegalLocationConstraintException" | "AuthorizationHeaderMalformed", _) | (_, 301) => {
@@ -101,7 +114,8 @@ fn meaning(error: &GetError, object: &ObjectRef) -> StoreError {
         ("KMS.DisabledException" | "KMS.NotFoundException" | "KMS.KMSInvalidStateException", _) => {
             StoreError::AccessDenied { code: code.to_owned() }
         }
-        (_, 429 | 500..=599) | ("SlowDown" | "RequestTimeout", _) => {
+        // 307: a new bucket whose name has not travelled yet.
+        (_, 307 | 429 | 500..=599) | ("SlowDown" | "RequestTimeout", _) => {
             StoreError::Unavailable { detail: format!("{} {code}", status) }
         }
         _ => StoreError::Rejected { code: or(code, &status.to_string()) },
@@ -111,7 +125,12 @@ fn meaning(error: &GetError, object: &ObjectRef) -> StoreError {
 /// No answer of the service: credentials that do not resolve, a connection that cannot be made or is silent.
 fn without_answer(error: &GetError) -> StoreError {
     let detail = chain(error);
-    if is_credentials_failure(error) { StoreError::Credentials { detail } } else { StoreError::Unavailable { detail } }
+    if is_credentials_failure(error) {
+        return StoreError::Credentials { detail };
+    }
+    // The SDK itself finds the bucket impossible before anything is sent.
+    let unsent = matches!(error, SdkError::ConstructionFailure(_)) || detail.contains("ResolveEndpointError");
+    if unsent { StoreError::Rejected { code: "InvalidBucket".to_owned() } } else { StoreError::Unavailable { detail } }
 }
 
 fn or(code: &str, otherwise: &str) -> String {

@@ -14,37 +14,35 @@ pub(super) struct Found {
     pub(super) cut: bool,
 }
 
-/// Most places at which a value is looked for: prose holds brackets too, but not many before the answer.
-const MOST_STARTS: usize = 32;
+/// Most characters that are read in all while looking: brackets in prose can begin many values that lead nowhere, each of
+/// which may reach to the end of the text.
+const MOST_READ: usize = 4 << 20;
 
-/// Finds the answer in `text`: the whole text when it is JSON, else the largest object or list in it.
-pub(super) fn value(text: &str) -> Option<Found> {
-    if let Ok(value) = serde_json::from_str(text)
-        && is_container(&value)
-    {
+/// Finds the answer in `text`: the whole text when it is JSON, else the longest value in it that `is_answer`.
+pub(super) fn value(text: &str, is_answer: impl Fn(&Value) -> bool) -> Option<Found> {
+    if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text) {
         return Some(Found { value, repaired: false, cut: false });
     }
-    let mut best: Option<(usize, relaxed::Parsed)> = None;
-    let mut end = 0;
-    for (start, _) in text.match_indices(['{', '[']).take(MOST_STARTS) {
-        // Inside a value that was already read.
+    let mut best: Option<relaxed::Parsed> = None;
+    let (mut end, mut read) = (0, 0);
+    for (start, _) in text.match_indices(['{', '[']) {
+        // Inside the answer that was already found.
         if start < end {
             continue;
         }
-        let Some(parsed) = text.get(start..).and_then(relaxed::parse) else { continue };
-        if parsed.length > 2 {
+        let (parsed, reached) = text.get(start..).map(relaxed::parse)?;
+        read += reached;
+        if let Some(parsed) = parsed.filter(|parsed| is_answer(&parsed.value)) {
             end = start + parsed.length;
+            if best.as_ref().is_none_or(|known| parsed.length > known.length) {
+                best = Some(parsed);
+            }
         }
-        if best.as_ref().is_none_or(|(_, known)| parsed.length > known.length) {
-            best = Some((start, parsed));
+        if read > MOST_READ {
+            break;
         }
     }
-    let (_, parsed) = best?;
-    Some(Found { value: parsed.value, repaired: parsed.repaired, cut: parsed.cut })
-}
-
-fn is_container(value: &Value) -> bool {
-    value.is_object() || value.is_array()
+    best.map(|parsed| Found { value: parsed.value, repaired: parsed.repaired, cut: parsed.cut })
 }
 
 #[cfg(test)]
@@ -53,30 +51,43 @@ mod tests {
 
     use super::*;
 
+    fn find(text: &str) -> Option<Found> {
+        value(text, |value| value.get("a").is_some())
+    }
+
     #[test]
-    fn finds_json_in_fences_and_prose() {
+    fn finds_the_answer_in_fences_and_prose() {
         for text in [
             "{\"a\": [1]}",
             "```json\n{\"a\": [1]}\n```",
             "Here is the analysis (see [1]):\n\n{\"a\": [1]}\n\nI hope that helps {really}!",
             "<result>{\"a\": [1]}</result>",
+            "[see below\n{\"a\": [1]}",
+            "Boxes: [[1, 2], [3, 4]] and {x: 1}, so {\"a\": [1]} it is.",
         ] {
-            let found = value(text).unwrap();
+            let found = find(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(found.value, json!({"a": [1]}), "{text}");
             assert!(!found.repaired && !found.cut, "{text}");
         }
     }
 
     #[test]
-    fn prose_without_json_holds_nothing() {
-        assert_eq!(value("I cannot see a picture."), None);
-        assert_eq!(value(""), None);
-        assert_eq!(value("\"just a string\""), None);
+    fn the_answer_is_found_behind_many_brackets() {
+        let text = format!("{}{{\"a\": 1}}", "[1, 2, 3, 4] ".repeat(500));
+        assert_eq!(find(&text).unwrap().value, json!({"a": 1}));
+    }
+
+    #[test]
+    fn prose_holds_no_answer() {
+        for text in ["I cannot label this [image not clear].", "I can't, see [1].", "", "\"just a string\"", "{b: 1}"] {
+            assert_eq!(find(text), None, "{text}");
+        }
     }
 
     #[test]
     fn many_brackets_end_in_time() {
-        let text = "[".repeat(200_000);
-        assert!(value(&text).is_none_or(|found| found.cut));
+        for bracket in ["[", "{a:", "[1,", "{\"", "[{"] {
+            assert!(find(&bracket.repeat(100_000)).is_none_or(|found| found.cut));
+        }
     }
 }

@@ -13,8 +13,8 @@ mod relaxed;
 use serde_json::Value;
 
 use crate::domain::{
-    DetectedText, Features, Frame, Labels, SensitiveFinding, Sensitivity, StopReason, TextLine, Verdict, Warning,
-    WarningCode,
+    DetectedText, Features, Frame, Labels, MissingCause, MissingFeature, SensitiveFinding, Sensitivity, StopReason,
+    TextLine, Verdict, Warning, WarningCode,
 };
 use boxes::raw_box;
 use notes::Notes;
@@ -47,8 +47,8 @@ pub struct Reading {
     pub text: Option<DetectedText>,
     /// The answer to the free prompt.
     pub answer: Option<String>,
-    /// Features that the answer lacks, with what is wrong.
-    pub missing: Vec<(&'static str, String)>,
+    /// Features that the answer lacks.
+    pub missing: Vec<MissingFeature>,
     /// What was mended.
     pub warnings: Vec<Warning>,
 }
@@ -73,16 +73,15 @@ pub fn read(answer: &Answer<'_>) -> Result<Reading, Unreadable> {
     if answer.features.prompt_alone().is_some() {
         return plain_text(answer.text, notes);
     }
-    let found =
-        extract::value(answer.text).ok_or_else(|| Unreadable { reason: "it holds no JSON value".to_owned() })?;
+    let found = extract::value(answer.text, |value| is_answer(value, answer.features))
+        .ok_or_else(|| Unreadable { reason: "it holds no JSON that answers".to_owned() })?;
     if found.repaired {
         notes.output_repaired();
     }
     let reader = Reader { answer, cut: found.cut || answer.stop_reason == StopReason::MaxTokens };
     let reading = reader.features(&as_object(found.value, answer.features), notes);
     if reading.missing.len() == answer.features.names().len() {
-        let reason = reading.missing.iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ");
-        return Err(Unreadable { reason });
+        return Err(Unreadable { reason: reading.missing.iter().map(describe).collect::<Vec<_>>().join("; ") });
     }
     Ok(reading)
 }
@@ -92,6 +91,28 @@ fn plain_text(text: &str, notes: Notes) -> Result<Reading, Unreadable> {
         return Err(Unreadable { reason: "it is empty".to_owned() });
     }
     Ok(Reading { answer: Some(text.to_owned()), warnings: notes.into_warnings(), ..Default::default() })
+}
+
+fn describe(missing: &MissingFeature) -> String {
+    match missing.cause {
+        MissingCause::Unsupported => format!("{}: the model cannot answer it", missing.name),
+        MissingCause::Unreadable(why) => format!("{}: {why}", missing.name),
+    }
+}
+
+/// Whether a value found in a text can be the answer: an object with a field that was asked for, or, for the one feature
+/// that is a list, a list of objects. Anything else in brackets is prose.
+fn is_answer(value: &Value, features: &Features) -> bool {
+    let names = features.names();
+    match value {
+        Value::Object(fields) => {
+            names.iter().any(|name| fields.contains_key(if *name == "prompt" { "answer" } else { name }))
+        }
+        Value::Array(items) => {
+            matches!(names.as_slice(), ["labels" | "text"]) && !items.is_empty() && items.iter().all(Value::is_object)
+        }
+        _ => false,
+    }
 }
 
 /// A bare list is the answer to the one feature that is a list.
@@ -115,7 +136,7 @@ impl Reader<'_> {
         let asked = self.answer.features;
         let mut reading = Reading::default();
         let mut missing = Vec::new();
-        let mut miss = |name, why: &str| missing.push((name, why.to_owned()));
+        let mut miss = |name, why| missing.push(MissingFeature { name, cause: MissingCause::Unreadable(why) });
         if asked.description {
             reading.description = prose(object, "description").map_err(|why| miss("description", why)).ok();
         }

@@ -20,14 +20,17 @@ pub(super) struct Parsed {
     pub(super) cut: bool,
 }
 
-/// Reads the object or list at the start of `text`; `None` when it is none.
-pub(super) fn parse(text: &str) -> Option<Parsed> {
-    let mut parser = Parser { text, at: 0, repaired: false };
-    match parser.value(0) {
-        Read::Done(value) => Some(Parsed { value, length: parser.at, repaired: parser.repaired, cut: false }),
-        Read::Cut(Some(value)) => Some(Parsed { value, length: parser.at, repaired: true, cut: true }),
+/// Reads the object or list at the start of `text`; `None` when it is none. Beside it, how many bytes were looked at.
+pub(super) fn parse(text: &str) -> (Option<Parsed>, usize) {
+    let mut parser = Parser { text, at: 0, repaired: false, in_list: false };
+    let read = parser.value(0);
+    let length = parser.at;
+    let parsed = match read {
+        Read::Done(value) => Some(Parsed { value, length, repaired: parser.repaired, cut: false }),
+        Read::Cut(Some(value)) => Some(Parsed { value, length, repaired: true, cut: true }),
         Read::Cut(None) | Read::Bad => None,
-    }
+    };
+    (parsed, length)
 }
 
 enum Read<T> {
@@ -41,6 +44,8 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     repaired: bool,
+    /// The value that is read stands in a list, not behind a key.
+    in_list: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -89,7 +94,7 @@ impl<'a> Parser<'a> {
                 Read::Cut(_) => Read::Cut(None),
                 Read::Bad => Read::Bad,
             },
-            Some(_) => self.word(),
+            Some(_) => self.word(depth),
         }
     }
 
@@ -119,6 +124,7 @@ impl<'a> Parser<'a> {
                 Read::Cut(_) => return cut(map),
                 Read::Bad => return Read::Bad,
             };
+            self.in_list = false;
             match self.value(depth + 1) {
                 Read::Done(value) => drop(map.insert(key, value)),
                 Read::Cut(value) => {
@@ -159,6 +165,7 @@ impl<'a> Parser<'a> {
     fn list(&mut self, depth: usize) -> Read<Value> {
         self.take();
         let mut items = Vec::new();
+        let mut separated = true;
         loop {
             self.skip_blanks();
             match self.peek() {
@@ -170,11 +177,18 @@ impl<'a> Parser<'a> {
                 Some(',') => {
                     self.repaired |= items.is_empty();
                     self.take();
+                    separated = true;
                     self.trailing_comma(']');
                     continue;
                 }
                 Some(_) => {}
             }
+            if separated {
+                separated = false;
+            } else if !items.is_empty() {
+                return Read::Bad;
+            }
+            self.in_list = true;
             match self.value(depth + 1) {
                 Read::Done(value) => items.push(value),
                 Read::Cut(value) => {
@@ -201,8 +215,9 @@ impl<'a> Parser<'a> {
                 None => return Read::Cut(None),
                 Some(end) if end == quote => return Read::Done(text),
                 Some('\\') => match self.escape() {
-                    Some(escaped) => text.push(escaped),
-                    None => return if self.peek().is_none() { Read::Cut(None) } else { Read::Bad },
+                    Read::Done(escaped) => text.push(escaped),
+                    Read::Cut(_) => return Read::Cut(None),
+                    Read::Bad => return Read::Bad,
                 },
                 Some(other) => {
                     self.repaired |= other.is_control();
@@ -212,42 +227,62 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn escape(&mut self) -> Option<char> {
-        match self.take()? {
-            'n' => Some('\n'),
-            't' => Some('\t'),
-            'r' => Some('\r'),
-            'b' => Some('\u{8}'),
-            'f' => Some('\u{c}'),
-            'u' => self.unicode_escape(),
-            same @ ('"' | '\\' | '/') => Some(same),
-            other => {
+    fn escape(&mut self) -> Read<char> {
+        Read::Done(match self.take() {
+            None => return Read::Cut(None),
+            Some('n') => '\n',
+            Some('t') => '\t',
+            Some('r') => '\r',
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('u') => return self.unicode_escape(),
+            Some(same @ ('"' | '\\' | '/')) => same,
+            Some(other) => {
                 self.repaired = true;
-                Some(other)
+                other
             }
-        }
+        })
     }
 
-    /// `XXXX` after `\u`, with the second half of a surrogate pair.
-    fn unicode_escape(&mut self) -> Option<char> {
-        let high = self.four_hex_digits()?;
-        if !(0xD800..0xDC00).contains(&high) {
-            return Some(char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER));
+    /// `XXXX` after `\u`, with the second half of a surrogate pair. Half a pair becomes U+FFFD.
+    fn unicode_escape(&mut self) -> Read<char> {
+        let high = match self.four_hex_digits() {
+            Read::Done(high) => high,
+            Read::Cut(_) => return Read::Cut(None),
+            Read::Bad => return Read::Bad,
+        };
+        let rest = self.rest();
+        if !(0xD800..0xDC00).contains(&high) || !rest.starts_with("\\u") {
+            let lost_pair = (0xD800..0xDC00).contains(&high) && "\\u".starts_with(rest);
+            return if lost_pair { Read::Cut(None) } else { Read::Done(scalar(high)) };
         }
-        if !self.rest().starts_with("\\u") {
-            return Some(char::REPLACEMENT_CHARACTER);
-        }
+        let before = self.at;
         self.at += 2;
-        let low = self.four_hex_digits()?;
-        let scalar = 0x10000 + ((high - 0xD800) << 10) + (low.wrapping_sub(0xDC00) & 0x3FF);
-        Some(char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER))
+        match self.four_hex_digits() {
+            Read::Done(low) if (0xDC00..0xE000).contains(&low) => {
+                Read::Done(scalar(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)))
+            }
+            Read::Done(_) => {
+                // Not its other half: it is read again as a character of its own.
+                self.at = before;
+                Read::Done(char::REPLACEMENT_CHARACTER)
+            }
+            Read::Cut(_) => Read::Cut(None),
+            Read::Bad => Read::Bad,
+        }
     }
 
-    fn four_hex_digits(&mut self) -> Option<u32> {
-        let digits = self.rest().get(..4)?;
-        let value = u32::from_str_radix(digits, 16).ok()?;
+    fn four_hex_digits(&mut self) -> Read<u32> {
+        let rest = self.rest();
+        let digits = rest.get(..4).unwrap_or(rest);
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Read::Bad;
+        }
+        if digits.len() < 4 {
+            return Read::Cut(None);
+        }
         self.at += 4;
-        Some(value)
+        u32::from_str_radix(digits, 16).map_or(Read::Bad, Read::Done)
     }
 
     fn bare_word(&mut self) -> &'a str {
@@ -258,40 +293,48 @@ impl<'a> Parser<'a> {
         word
     }
 
-    /// A number, a literal, or text without quotes.
-    fn word(&mut self) -> Read<Value> {
+    /// A number or a literal; inside an object also text without quotes, as in the value of `label: stage`.
+    fn word(&mut self, depth: usize) -> Read<Value> {
         let word = self.bare_word();
         if word.is_empty() {
             return Read::Bad;
         }
-        // A number that ends with the text may have lost digits.
+        // A word that ends with the text may have lost its end.
         if self.peek().is_none() {
             return Read::Cut(None);
         }
-        Read::Done(match word {
-            "true" => Value::Bool(true),
-            "false" => Value::Bool(false),
-            "null" => Value::Null,
-            _ => match serde_json::from_str::<Number>(word) {
-                Ok(number) => Value::Number(number),
-                Err(_) => {
-                    self.repaired = true;
-                    match word {
-                        "True" => Value::Bool(true),
-                        "False" => Value::Bool(false),
-                        "None" | "undefined" | "NaN" => Value::Null,
-                        other => Value::String(other.to_owned()),
-                    }
-                }
-            },
-        })
+        if let Ok(number) = serde_json::from_str::<Number>(word) {
+            return Read::Done(Value::Number(number));
+        }
+        let (value, is_json) = match word {
+            "true" => (Value::Bool(true), true),
+            "false" => (Value::Bool(false), true),
+            "null" => (Value::Null, true),
+            "True" => (Value::Bool(true), false),
+            "False" => (Value::Bool(false), false),
+            "None" | "undefined" | "NaN" => (Value::Null, false),
+            // In a list this would make entries of prose in brackets.
+            _ if self.in_list || depth == 0 => return Read::Bad,
+            other => (Value::String(other.to_owned()), false),
+        };
+        self.repaired |= !is_json;
+        Read::Done(value)
     }
+}
+
+/// The character of a code point; U+FFFD for none.
+fn scalar(code: u32) -> char {
+    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
+
+    fn parse(text: &str) -> Option<Parsed> {
+        super::parse(text).0
+    }
 
     use super::*;
 
@@ -315,16 +358,28 @@ mod tests {
 
     #[test]
     fn a_cut_list_keeps_its_complete_entries() {
-        let whole = r#"{"labels": [{"name": "a", "n": 1}, {"name": "b", "n": 22}], "x": "y"}"#;
+        let whole = r#"{"labels": [{"name": "a", "n": 1}, {"name": "\uac00\ud83d\ude00", "n": 22}], "x": "y"}"#;
         for end in 1..whole.len() {
             let parsed = parse(&whole[..end]).unwrap();
             assert!(parsed.cut);
             if let Some(labels) = parsed.value.get("labels") {
-                let all = [json!({"name": "a", "n": 1}), json!({"name": "b", "n": 22})];
+                let all = [json!({"name": "a", "n": 1}), json!({"name": "가😀", "n": 22})];
                 let labels = labels.as_array().unwrap();
                 assert_eq!(labels.as_slice(), &all[..labels.len()], "cut at {end}");
             }
         }
+    }
+
+    #[test]
+    fn prose_in_brackets_is_no_list() {
+        for text in ["[image not clear].", "[see below, please]", "[1 2 3]", "[a]", "{not an object}"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_a_replacement_character() {
+        assert_eq!(parse(r#"["\ud83d\u0041", "\ud83d!"]"#).unwrap().value, json!(["\u{fffd}A", "\u{fffd}!"]));
     }
 
     #[test]

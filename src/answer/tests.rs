@@ -112,7 +112,8 @@ fn an_answer_that_was_cut_keeps_what_is_complete_and_says_so() {
 fn a_missing_feature_is_named_and_the_others_are_answered() {
     let features = Features { description: true, text: true, ..Default::default() };
     let reading = read_text(r#"{"description": "A cat."}"#, &features, &summit()).unwrap();
-    assert_eq!(reading.missing, [("text", ABSENT.to_owned())]);
+    let missing = MissingFeature { name: "text", cause: MissingCause::Unreadable(ABSENT) };
+    assert_eq!(reading.missing, [missing]);
     assert_eq!((reading.description.as_deref(), reading.text), (Some("A cat."), None));
 }
 
@@ -120,12 +121,22 @@ fn a_missing_feature_is_named_and_the_others_are_answered() {
 fn nothing_readable_is_an_error_that_says_why() {
     let features = Features { description: true, ..Default::default() };
     for (text, reason) in [
-        ("I cannot help with that.", "it holds no JSON value"),
+        ("I cannot help with that.", "it holds no JSON that answers"),
         (r#"{"description": 7}"#, "description: the model gave it in a form that cannot be read"),
         ("{}", "description: the model left it out"),
     ] {
         assert_eq!(read_text(text, &features, &summit()).unwrap_err().reason, reason);
     }
+}
+
+#[test]
+fn prose_in_brackets_is_no_answer() {
+    for text in ["I cannot label this [image not clear].", "I can't, see [1].", "[]. There is nothing."] {
+        assert!(read_text(text, &labels_only(), &summit()).is_err(), "{text}");
+    }
+    let reading = read_text("[see below]\n{\"labels\":[{\"name\":\"cat\"}]}", &labels_only(), &summit()).unwrap();
+    assert_eq!(reading.labels.unwrap().labels[0].name, "cat");
+    assert!(read_text("[]", &labels_only(), &summit()).unwrap().labels.unwrap().labels.is_empty());
 }
 
 #[test]

@@ -5,7 +5,11 @@
 
 mod report;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use clap::{Args, FromArgMatches as _, ValueEnum};
@@ -21,7 +25,7 @@ pub use report::report;
 pub struct ServerArgs {
     /// Address to listen on. Anyone who reaches it may use the server and what its role may read: keep it on loopback or
     /// inside a mesh.
-    #[arg(long, env = "SIGHTLINE_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDR")]
+    #[arg(long, env = "SIGHTLINE_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDR", value_parser = address)]
     pub listen: SocketAddr,
 
     /// Bedrock model id, inference-profile id or ARN that is asked when a request names none. Most models need a profile
@@ -79,7 +83,7 @@ pub struct ServerArgs {
 
     /// Run without AWS: S3 over the folder DIR, whose sub-folders are buckets, and a Bedrock endpoint with an object
     /// detector, both in this process on loopback. Without DIR, a temporary folder whose bucket `photos` holds sample
-    /// pictures.
+    /// pictures. In the variable, `true` and `1` stand for no DIR, `false` and `0` for off.
     #[cfg(feature = "embedded")]
     #[arg(long, env = "SIGHTLINE_EMBEDDED", value_name = "DIR", num_args = 0..=1)]
     pub embedded: Option<Option<PathBuf>>,
@@ -173,13 +177,31 @@ impl ServerArgs {
 
     #[cfg(feature = "embedded")]
     fn embedded(&self) -> Option<Option<PathBuf>> {
-        self.embedded.clone()
+        match self.embedded.as_ref()? {
+            Some(folder) if folder.as_os_str() == "false" || folder.as_os_str() == "0" => None,
+            Some(folder) if folder.as_os_str() == "true" || folder.as_os_str() == "1" => Some(None),
+            folder => Some(folder.clone()),
+        }
     }
 
     #[cfg(not(feature = "embedded"))]
     fn embedded(&self) -> Option<Option<PathBuf>> {
         None
     }
+}
+
+/// The command without the variables that are set to nothing, as compose files and charts set them: they count as unset.
+pub fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+    };
+    command.mut_args(|arg| if is_empty(&arg) { arg.env(None) } else { arg }).mut_subcommands(without_empty_variables)
+}
+
+/// An address, or a host name with a port.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut found = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
 fn model_id(text: &str) -> Result<String, String> {

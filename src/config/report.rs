@@ -6,7 +6,7 @@ use super::ServerArgs;
 use crate::domain::ModelProfile;
 
 /// AWS's own variables that decide where requests go and who signs them.
-const AWS_VARIABLES: [(&str, Shown); 16] = [
+const AWS_VARIABLES: [(&str, Shown); 19] = [
     ("AWS_REGION", Shown::Whole),
     ("AWS_DEFAULT_REGION", Shown::Whole),
     ("AWS_PROFILE", Shown::Whole),
@@ -23,6 +23,9 @@ const AWS_VARIABLES: [(&str, Shown); 16] = [
     ("AWS_SECRET_ACCESS_KEY", Shown::Redacted),
     ("AWS_SESSION_TOKEN", Shown::Redacted),
     ("AWS_BEARER_TOKEN_BEDROCK", Shown::Redacted),
+    ("HTTP_PROXY", Shown::Url),
+    ("HTTPS_PROXY", Shown::Url),
+    ("NO_PROXY", Shown::Whole),
 ];
 
 #[derive(Clone, Copy)]
@@ -64,6 +67,10 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> S
     }
     for (index, model) in config.models.iter().enumerate() {
         let _ = writeln!(text, "{} = {}", if index == 0 { "model" } else { "allowed_model" }, describe(model));
+    }
+    if config.embedded.is_some() {
+        text.push_str("\n# AWS: its variables have no part in an embedded stack\n");
+        return text;
     }
     text.push_str("\n# AWS\n");
     for (name, shown) in AWS_VARIABLES {

@@ -37,7 +37,7 @@ fn secrets_are_redacted() {
 #[test]
 fn what_is_wrong_is_refused_with_the_flags_name() {
     for (flags, name) in [
-        (["--listen", "localhost"], "--listen"),
+        (["--listen", "nowhere"], "--listen"),
         (["--max-image-bytes", "0"], "--max-image-bytes"),
         (["--request-timeout", "0s"], "--request-timeout"),
         (["--request-timeout", "soon"], "--request-timeout"),

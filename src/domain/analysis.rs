@@ -21,8 +21,8 @@ pub struct Analysis {
     pub text: Option<DetectedText>,
     /// The answer to the free prompt.
     pub answer: Option<String>,
-    /// Features the model left unanswered although others succeeded, with why.
-    pub missing: Vec<(&'static str, String)>,
+    /// Features that have no result although others succeeded.
+    pub missing: Vec<MissingFeature>,
     /// Which model answered; `None` when none was called.
     pub model: Option<ModelFacts>,
     /// Tokens and calls.
@@ -33,6 +33,24 @@ pub struct Analysis {
     pub warnings: Vec<Warning>,
     /// The model's own answer, when asked for.
     pub raw_output: Option<String>,
+}
+
+/// A feature that was asked for and has no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingFeature {
+    /// Its field name.
+    pub name: &'static str,
+    /// Why.
+    pub cause: MissingCause,
+}
+
+/// Why a feature has no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MissingCause {
+    /// The model can never answer it.
+    Unsupported,
+    /// The model's answer lacks it, or holds it in a form that cannot be read.
+    Unreadable(&'static str),
 }
 
 /// Facts about a picture.

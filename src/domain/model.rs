@@ -42,6 +42,8 @@ pub struct ModelProfile {
     pub takes_forced_tool: bool,
     /// Its rule on thinking.
     pub thinking: Thinking,
+    /// Most output tokens that it takes in a request.
+    pub max_output_tokens: u32,
     /// Whether this version knows the model.
     pub is_familiar: bool,
     /// Whether it is an object detector that only speaks a language model's protocol.
@@ -55,7 +57,12 @@ struct Family {
     takes_temperature: bool,
     takes_forced_tool: bool,
     thinking: Thinking,
+    max_output_tokens: u32,
 }
+
+/// Claude 3 takes 4096 output tokens, later models far more than any answer here needs.
+const SHORT: u32 = 4096;
+const LONG: u32 = 32_000;
 
 const fn family(
     name: &'static str,
@@ -63,8 +70,9 @@ const fn family(
     takes_temperature: bool,
     takes_forced_tool: bool,
     thinking: Thinking,
+    max_output_tokens: u32,
 ) -> Family {
-    Family { name, tier, takes_temperature, takes_forced_tool, thinking }
+    Family { name, tier, takes_temperature, takes_forced_tool, thinking, max_output_tokens }
 }
 
 /// Longer names stand before their own beginnings: the first row that an id contains wins.
@@ -73,21 +81,21 @@ const FAMILIES: [Family; 15] = {
     const STD: VisionTier = VisionTier::STANDARD;
     const HIGH: VisionTier = VisionTier::HIGH_RESOLUTION;
     [
-        family("claude-sonnet-5-5", HIGH, false, false, Always),
-        family("claude-opus-5-5", HIGH, false, false, Always),
-        family("claude-haiku-5-5", HIGH, false, true, Disable),
-        family("claude-fable-5", HIGH, false, false, Always),
-        family("claude-sonnet-5", HIGH, false, true, Disable),
-        family("claude-opus-5", HIGH, false, true, Disable),
-        family("claude-opus-4-8", HIGH, false, true, OffByDefault),
-        family("claude-opus-4-7", HIGH, false, true, OffByDefault),
-        family("claude-opus-4-6", STD, true, true, OffByDefault),
-        family("claude-sonnet-4-6", STD, true, true, OffByDefault),
-        family("claude-opus-4-5", STD, true, true, OffByDefault),
-        family("claude-sonnet-4-5", STD, true, true, OffByDefault),
-        family("claude-haiku-4-5", STD, true, true, OffByDefault),
-        family("claude-3", STD, true, true, OffByDefault),
-        family(ModelProfile::DETECTOR_ID, STD, true, true, OffByDefault),
+        family("claude-sonnet-5-5", HIGH, false, false, Always, LONG),
+        family("claude-opus-5-5", HIGH, false, false, Always, LONG),
+        family("claude-haiku-5-5", HIGH, false, true, Disable, LONG),
+        family("claude-fable-5", HIGH, false, false, Always, LONG),
+        family("claude-sonnet-5", HIGH, false, true, Disable, LONG),
+        family("claude-opus-5", HIGH, false, true, Disable, LONG),
+        family("claude-opus-4-8", HIGH, false, true, OffByDefault, LONG),
+        family("claude-opus-4-7", HIGH, false, true, OffByDefault, LONG),
+        family("claude-opus-4-6", STD, true, true, OffByDefault, LONG),
+        family("claude-sonnet-4-6", STD, true, true, OffByDefault, LONG),
+        family("claude-opus-4-5", STD, true, true, OffByDefault, LONG),
+        family("claude-sonnet-4-5", STD, true, true, OffByDefault, LONG),
+        family("claude-haiku-4-5", STD, true, true, OffByDefault, LONG),
+        family("claude-3", STD, true, true, OffByDefault, SHORT),
+        family(ModelProfile::DETECTOR_ID, STD, true, true, OffByDefault, LONG),
     ]
 };
 
@@ -99,11 +107,16 @@ impl ModelProfile {
     /// The detector behind the embedded endpoint.
     pub const DETECTOR_ID: &'static str = "sightline.nanodet-416";
 
+    /// The features that this model can never answer, by their field names: it is not asked for them.
+    pub fn unsupported(&self) -> &'static [&'static str] {
+        if self.is_detector { &["text"] } else { &[] }
+    }
+
     /// The profile of a Bedrock id. A known name behind another prefix or inside an ARN is found; an unknown model gets
     /// what every Claude model takes: the smaller picture, no sampling parameters, the tool offered rather than forced.
     pub fn resolve(id: &str) -> Self {
         let known = FAMILIES.iter().find(|family| id.contains(family.name));
-        let careful = family("", VisionTier::STANDARD, false, false, Thinking::OffByDefault);
+        let careful = family("", VisionTier::STANDARD, false, false, Thinking::OffByDefault, SHORT);
         let family = known.unwrap_or(&careful);
         Self {
             id: id.to_owned(),
@@ -111,6 +124,7 @@ impl ModelProfile {
             takes_temperature: family.takes_temperature,
             takes_forced_tool: family.takes_forced_tool,
             thinking: family.thinking,
+            max_output_tokens: family.max_output_tokens,
             is_familiar: known.is_some(),
             is_detector: family.name == Self::DETECTOR_ID,
         }

@@ -47,6 +47,8 @@ pub enum WarningCode {
     OutputRepaired,
     /// The model takes no sampling temperature; it was left out.
     TemperatureIgnored,
+    /// The model takes fewer output tokens than were asked for.
+    OutputTokensLowered,
     /// The model is not one this version knows; careful defaults were used.
     ModelUnfamiliar,
     /// The answer comes from an object detector, not from a language model.
@@ -71,6 +73,7 @@ impl WarningCode {
             Self::OutputTruncated => "OUTPUT_TRUNCATED",
             Self::OutputRepaired => "OUTPUT_REPAIRED",
             Self::TemperatureIgnored => "TEMPERATURE_IGNORED",
+            Self::OutputTokensLowered => "OUTPUT_TOKENS_LOWERED",
             Self::ModelUnfamiliar => "MODEL_UNFAMILIAR",
             Self::ModelIsDetector => "MODEL_IS_DETECTOR",
         }

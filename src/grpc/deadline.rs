@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
 
 use crate::pipeline::Deadline;
 
@@ -12,8 +11,8 @@ use crate::pipeline::Deadline;
 ///
 /// The answer is due a little before the caller's own timer runs out. Otherwise the caller would see its own bare
 /// DEADLINE_EXCEEDED, or the CANCELLED of the transport's timer, instead of the stage and the reason.
-pub(super) fn of(metadata: &MetadataMap, received: Instant, longest: Duration) -> Deadline {
-    let header = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
+pub(super) fn of(headers: &http::HeaderMap, received: Instant, longest: Duration) -> Deadline {
+    let header = headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
     Deadline::at(received + allowed(header, longest))
 }
 

@@ -2,6 +2,7 @@
 //! domain, never the adapters.
 
 mod deadline;
+mod edge;
 mod request;
 mod response;
 mod server;

@@ -221,9 +221,9 @@ fn tags(tags: std::collections::HashMap<String, String>, violations: &mut Violat
     for (key, value) in tags.iter().take(MAX_TAGS) {
         let fits = (1..=MAX_TAG_CHARS).contains(&key.len()) && value.len() <= MAX_TAG_CHARS;
         if !fits || !allowed(key) || !allowed(value) {
-            let shown: String = key.chars().take(32).collect();
+            let shown: String = key.chars().take(32).collect::<String>().escape_default().take(64).collect();
             let description = "keys and values may hold at most 256 of A-Z a-z 0-9 space : _ @ $ # = / + , - .";
-            violations.add(format!("tags[{shown:?}]"), "INVALID_FORMAT", description);
+            violations.add(format!("tags[\"{shown}\"]"), "INVALID_FORMAT", description);
         }
     }
     tags

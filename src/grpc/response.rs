@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use tonic::Code;
-
 use super::status;
 use crate::{
     domain::{
-        Adjustment, Analysis, BoundingBox, DetectedText, ImageFacts, Label, LabelInstance, Labels, ModelFacts,
-        SensitiveFinding, Sensitivity, Size, StopReason, TextLine, Timing, Usage, Verdict, Warning,
+        Adjustment, Analysis, BoundingBox, DetectedText, ImageFacts, Label, LabelInstance, Labels, MissingFeature,
+        ModelFacts, SensitiveFinding, Sensitivity, Size, StopReason, TextLine, Timing, Usage, Verdict, Warning,
     },
     proto,
 };
@@ -34,10 +32,9 @@ pub(super) fn analysis(analysis: Analysis) -> proto::ImageAnalysis {
     }
 }
 
-fn feature_error((feature, why): (&'static str, String)) -> proto::FeatureError {
-    let message = format!("The feature {feature} has no result: {why}.");
-    let error = status::detailed(Code::Internal, "MODEL_OUTPUT_INVALID", &message, &[("feature", feature.to_owned())]);
-    proto::FeatureError { feature: feature.to_owned(), error: Some(error) }
+fn feature_error(missing: MissingFeature) -> proto::FeatureError {
+    let MissingFeature { name, cause } = missing;
+    proto::FeatureError { feature: name.to_owned(), error: Some(status::missing_feature(name, &cause)) }
 }
 
 /// Pixels as the contract's `int32`: every size is bounded far below by the pixel limit.

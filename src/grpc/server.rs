@@ -11,7 +11,7 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Service, status};
+use super::{Service, edge::EdgeLayer, status};
 use crate::proto::{self, image_analysis_service_server::ImageAnalysisServiceServer};
 
 /// How the transport behaves.
@@ -47,6 +47,7 @@ pub async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::NotServing).await;
+    let edge = EdgeLayer { longest: service.max_request_time() };
     let (cut, cut_off) = watch::channel(false);
     let analysis = ImageAnalysisServiceServer::new(service.until(cut_off))
         .max_decoding_message_size(transport.max_message_bytes)
@@ -62,6 +63,8 @@ pub async fn serve(
         // -- the layers, outermost first --
         // A panic is one call's INTERNAL, never the connection's end.
         .layer(CatchPanicLayer::custom(on_panic as fn(Box<dyn Any + Send>) -> Response<Body>))
+        // Arrival, deadline, and details for the transport's own errors.
+        .layer(edge)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)

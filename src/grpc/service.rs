@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::{deadline, request, response, status};
+use super::{edge::Arrival, request, response, status};
 use crate::{
     domain::{Analysis, DEFAULT_SENSITIVITY_CATEGORIES, ModelProfile},
     imaging::MediaType,
@@ -33,12 +33,26 @@ impl Service {
         Self { cut_off: Some(cut_off), ..self }
     }
 
+    /// For a request that came past the edge, as in another transport.
+    fn arriving_now(&self) -> Arrival {
+        let at = Instant::now();
+        Arrival { at, deadline: Deadline::at(at + self.max_request_time) }
+    }
+
+    /// Longest time for one call, whatever its caller allows.
+    pub(super) fn max_request_time(&self) -> Duration {
+        self.max_request_time
+    }
+
+    /// Resolves when calls in flight are to end.
     async fn cut_off(&self) {
-        match self.cut_off.clone() {
-            // A sender that is gone cuts nothing off.
-            Some(mut cut_off) if cut_off.wait_for(|cut| *cut).await.is_ok() => {}
-            _ => std::future::pending().await,
+        if let Some(mut cut_off) = self.cut_off.clone()
+            && cut_off.wait_for(|cut| *cut).await.is_ok()
+        {
+            return;
         }
+        // Without a sender nothing is cut off.
+        std::future::pending().await
     }
 
     async fn answer(
@@ -91,18 +105,20 @@ impl ImageAnalysisService for Service {
         &self,
         request: Request<proto::AnalyzeImageRequest>,
     ) -> Result<Response<proto::AnalyzeImageResponse>, Status> {
-        let received = Instant::now();
-        let deadline = deadline::of(request.metadata(), received, self.max_request_time);
+        let arrival = request.extensions().get::<Arrival>().copied();
+        let Arrival { at: received, deadline } = arrival.unwrap_or_else(|| self.arriving_now());
         let message = request.into_inner();
         let request_id = match message.request_id.as_str() {
             "" => uuid::Uuid::new_v4().to_string(),
             // Too long an id is refused below; the refusal need not repeat it.
             id => id.chars().take(128).collect(),
         };
+        let unfinished = Unfinished { request_id: &request_id, received };
         let outcome = tokio::select! {
             outcome = self.answer(&request_id, received, deadline, message) => outcome,
             () = self.cut_off() => Err(Outcome::from(status::draining())),
         };
+        std::mem::forget(unfinished);
         log(&request_id, received, &outcome);
         match outcome {
             Ok(analysis) => {
@@ -150,6 +166,18 @@ fn capabilities(model: &ModelProfile, is_default: bool) -> proto::ModelCapabilit
     }
 }
 
+/// The line of a call whose caller has left: dropped with the call, unless it was forgotten because the call ended.
+struct Unfinished<'a> {
+    request_id: &'a str,
+    received: Instant,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        tracing::info!(request_id = self.request_id, elapsed = ?self.received.elapsed(), "cancelled by the caller");
+    }
+}
+
 /// The one line a call leaves in the log: sizes, codes and times, never pixels, prompts or answers.
 fn log(request_id: &str, received: Instant, outcome: &Result<Analysis, Outcome>) {
     let elapsed = received.elapsed();
@@ -167,15 +195,12 @@ fn log(request_id: &str, received: Instant, outcome: &Result<Analysis, Outcome>)
         ),
         Err(Outcome { failure, cause }) => {
             let (code, reason) = failure.summary();
+            let cause = cause.as_ref().map(tracing::field::display);
             match code {
                 Code::Internal | Code::Unavailable | Code::ResourceExhausted => {
-                    tracing::warn!(request_id, ?elapsed, ?code, reason, "failed");
+                    tracing::warn!(request_id, ?elapsed, ?code, reason, cause, "failed");
                 }
-                _ => tracing::info!(request_id, ?elapsed, ?code, reason, "failed"),
-            }
-            if let Some(cause) = cause {
-                // What AWS says may hold parts of the request.
-                tracing::debug!(request_id, %cause, "cause");
+                _ => tracing::info!(request_id, ?elapsed, ?code, reason, cause, "failed"),
             }
         }
     }

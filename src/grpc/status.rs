@@ -15,14 +15,14 @@ use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::pb;
 
 use super::{response::duration, violations::Violation};
-use crate::pipeline::AnalyzeError;
+use crate::{domain::MissingCause, pipeline::AnalyzeError};
 
 /// The `domain` of every `ErrorInfo`.
 pub(super) const DOMAIN: &str = "sightline";
 /// Most bytes of a message: headers are limited, and some clients refuse more than 8 KB of them.
-const MAX_MESSAGE_BYTES: usize = 800;
+const MAX_MESSAGE_BYTES: usize = 600;
 /// Most bytes of all details: with the message and base64 around them under 4 KB.
-const MAX_DETAILS_BYTES: usize = 1800;
+const MAX_DETAILS_BYTES: usize = 1700;
 
 /// A failure on its way to a status.
 #[derive(Debug, Clone)]
@@ -118,15 +118,16 @@ impl Failure {
     }
 }
 
-/// A status message without a request of its own, such as the error of one feature.
-pub(super) fn detailed(
-    code: Code,
-    reason: &'static str,
-    message: &str,
-    metadata: &[(&'static str, String)],
-) -> pb::Status {
-    let failure = Failure { metadata: metadata.to_vec(), ..Failure::new(code, reason, message) };
-    failure.into_message()
+/// The error of one feature beside the results of others.
+pub(super) fn missing_feature(name: &'static str, cause: &MissingCause) -> pb::Status {
+    match cause {
+        MissingCause::Unsupported => model::unsupported(&[name]),
+        MissingCause::Unreadable(why) => {
+            let message = format!("The feature {name} has no result: {why}.");
+            Failure::new(Code::Internal, "MODEL_OUTPUT_INVALID", message).with("feature", name)
+        }
+    }
+    .into_message()
 }
 
 /// What the violations of a request become: all of them at once.
@@ -167,6 +168,7 @@ pub(super) fn failure(error: &AnalyzeError) -> Failure {
         AnalyzeError::Store { object, error } => storage::failure(object, error),
         AnalyzeError::Image(error) => image::failure(error),
         AnalyzeError::Model { model, error, calls } => model::failure(model, error, *calls),
+        AnalyzeError::FeaturesUnsupported { features } => model::unsupported(features),
         AnalyzeError::Answer { model, calls, .. } => model::unreadable(model, *calls),
         AnalyzeError::DeadlineExceeded { stage } => {
             let message = format!("The deadline passed in the stage {}. Allow more time.", stage.as_str());
@@ -198,6 +200,18 @@ pub(super) fn draining() -> Failure {
 /// A fault of this server, about which the caller can do nothing.
 pub(super) fn internal() -> Failure {
     Failure::new(Code::Internal, "INTERNAL", "The server failed. The operators find the cause in its log.")
+}
+
+/// What the transport answers before or instead of a handler.
+pub(super) fn of_the_transport(code: Code, message: &str) -> Failure {
+    match code {
+        Code::OutOfRange => Failure::new(code, "MESSAGE_TOO_LARGE", message),
+        // The message's bytes are not those of its type: the caller's fault, not the server's.
+        Code::Internal => Failure::new(Code::InvalidArgument, "REQUEST_MALFORMED", message),
+        Code::Unimplemented if message.is_empty() => unimplemented("The method"),
+        Code::Unimplemented => Failure::new(code, "NOT_IMPLEMENTED", message),
+        code => Failure::new(code, "TRANSPORT_ERROR", message),
+    }
 }
 
 /// Something the contract names that this version does not do.

@@ -5,6 +5,10 @@
 //!                                    \-> decode -> flatten -> resize -> turn upright -> encode
 //! ```
 //!
+//! How sound bytes are that are passed on unchanged depends on what their type tells: every chunk of a PNG matches its
+//! checksum; a WebP, which has none, was decoded once; of a JPEG only the structure was followed, markers, scans and the
+//! end, for its decoders show damaged samples as a smear rather than refuse them.
+//!
 //! Nothing is believed but the bytes: the type comes from the first of them, and size, orientation, frames and
 //! soundness from a walk over the container that decodes nothing. The pixel limit is enforced there, before any
 //! decoder runs. A picture that is encoded anew carries no metadata; an embedded colour profile is dropped with it and
@@ -101,6 +105,11 @@ pub fn prepare(bytes: &[u8], limits: &Limits, target: &Target) -> Result<Prepare
     let as_is = fits && header.is_plain && header.is_upright() && bytes.len() <= MAX_MODEL_BYTES;
     let mut warnings = Vec::new();
     let (encoded, media_type) = if as_is {
+        if header.media_type == MediaType::Webp {
+            // A model refuses a damaged stream after the call is made, and nothing but decoding finds the damage. What
+            // fits the model has few pixels, so this takes milliseconds.
+            decode::decode(bytes, &header)?;
+        }
         (Encoded::AsIs, header.media_type)
     } else {
         let too_heavy = fits && bytes.len() > MAX_MODEL_BYTES;

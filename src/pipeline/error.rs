@@ -8,6 +8,8 @@ use crate::{answer::Unreadable, domain::ObjectRef, imaging::ImageError};
 /// A step of an analysis: where the time was when it ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    /// Receiving the request message.
+    Receive,
     /// Waiting for a free slot.
     Queue,
     /// Reading from S3.
@@ -24,6 +26,7 @@ impl Stage {
     /// The name that callers see.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Receive => "receive",
             Self::Queue => "queue",
             Self::Fetch => "fetch",
             Self::Prepare => "prepare",
@@ -80,6 +83,12 @@ pub enum AnalyzeError {
         error: Unreadable,
         /// Calls made.
         calls: u32,
+    },
+    /// The model can answer none of the features that were asked for.
+    #[error("the model can never answer {}", features.join(", "))]
+    FeaturesUnsupported {
+        /// Their field names.
+        features: Vec<&'static str>,
     },
     /// The deadline passed.
     #[error("the deadline passed in stage {}", stage.as_str())]

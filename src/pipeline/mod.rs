@@ -17,8 +17,8 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     answer,
     domain::{
-        Analysis, Features, Frame, ImageFacts, ModelFacts, ModelProfile, ObjectRef, Options, StopReason, Timing, Usage,
-        Warning, WarningCode,
+        Analysis, Features, Frame, ImageFacts, MissingCause, MissingFeature, ModelFacts, ModelProfile, ObjectRef,
+        Options, StopReason, Timing, Usage, Warning, WarningCode,
     },
     imaging::{self, Encoded, Prepared},
     prompt,
@@ -117,8 +117,11 @@ impl Analyzer {
     ///
     /// # Errors
     /// [`AnalyzeError`], by what it means to the caller.
-    pub async fn analyze(&self, job: Job) -> Result<Analysis, AnalyzeError> {
+    pub async fn analyze(&self, mut job: Job) -> Result<Analysis, AnalyzeError> {
         let model = self.profile(job.options.model.as_deref())?;
+        let unsupported = unsupported(&job.features, &model)?;
+        // The answer's schema holds nothing that the model cannot answer.
+        job.features.text &= !unsupported.contains(&"text");
         let limit = self.limits.max_in_flight;
         let _slot = self.slots.try_acquire().map_err(|_| AnalyzeError::Overloaded { limit })?;
         let mut timing = Timing::default();
@@ -129,12 +132,14 @@ impl Analyzer {
             Encoded::AsIs => fetched.bytes,
             Encoded::New(bytes) => Bytes::from(bytes),
         };
-        analysis.warnings.extend(model_warnings(&model, &job.options));
         let question = question(&job, model, &prepared, image);
+        analysis.warnings.extend(model_warnings(&question, &job.options));
         if job.validate_only {
             analysis.usage.input_tokens = expected_input_tokens(&question, prepared.image_tokens);
         } else {
             self.ask(&job, &question, &prepared.frame, &mut analysis, &mut timing).await?;
+            let missing = unsupported.iter().map(|name| MissingFeature { name, cause: MissingCause::Unsupported });
+            analysis.missing.extend(missing);
         }
         timing.total = job.received.elapsed();
         analysis.timing = timing;
@@ -231,6 +236,16 @@ impl Analyzer {
     }
 }
 
+/// Those of the features that the model can never answer.
+fn unsupported(features: &Features, model: &ModelProfile) -> Result<Vec<&'static str>, AnalyzeError> {
+    let asked = features.names();
+    let unsupported: Vec<_> = asked.iter().copied().filter(|name| model.unsupported().contains(name)).collect();
+    if unsupported.len() == asked.len() {
+        return Err(AnalyzeError::FeaturesUnsupported { features: unsupported });
+    }
+    Ok(unsupported)
+}
+
 fn facts(job: &Job, fetched: &Fetched, prepared: &Prepared) -> Analysis {
     Analysis {
         request_id: job.request_id.clone(),
@@ -264,10 +279,15 @@ fn question(job: &Job, model: ModelProfile, prepared: &Prepared, image: Bytes) -
         image,
         media_type: prepared.media_type.as_str(),
         prompt: prompt::build(&job.features, &job.options.language, prepared.frame.model()),
-        max_output_tokens: job.options.max_output_tokens.unwrap_or_else(|| prompt::output_budget(&job.features)),
+        max_output_tokens: asked_tokens(job).min(model.max_output_tokens),
         tags: job.tags.clone(),
         model,
     }
+}
+
+/// The output tokens that the caller or the features ask for.
+fn asked_tokens(job: &Job) -> u32 {
+    job.options.max_output_tokens.unwrap_or_else(|| prompt::output_budget(&job.features))
 }
 
 /// What the call would take, before it is made: the picture's tokens by the published rule, and about one token for four
@@ -279,8 +299,13 @@ fn expected_input_tokens(question: &Question, image_tokens: u64) -> u64 {
     image_tokens + bytes.div_ceil(4) as u64
 }
 
-fn model_warnings(model: &ModelProfile, options: &Options) -> Vec<Warning> {
+fn model_warnings(question: &Question, options: &Options) -> Vec<Warning> {
     let mut warnings = Vec::new();
+    let model = &question.model;
+    if options.max_output_tokens.is_some_and(|asked| asked > question.max_output_tokens) {
+        let message = format!("{} takes at most {} output tokens.", model.id, model.max_output_tokens);
+        warnings.push(Warning::new(WarningCode::OutputTokensLowered, message));
+    }
     if options.temperature.is_some() && !model.takes_temperature {
         let message = format!("{} takes no sampling temperature; it was left out.", model.id);
         warnings.push(Warning::new(WarningCode::TemperatureIgnored, message));

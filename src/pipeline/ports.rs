@@ -160,10 +160,13 @@ pub enum ModelError {
     /// A guardrail or content filter stepped in.
     #[error("filtered")]
     Filtered,
+    /// The service cannot read the picture.
+    #[error("the picture cannot be read")]
+    ImageUnreadable,
     /// The service finds the request wrong: a fault of this server or of the model's entry.
     #[error("the service refuses the request: {detail}")]
     Rejected {
-        /// What is wrong, for the log: it may hold parts of the request.
+        /// What is wrong, for the log.
         detail: String,
     },
     /// The service answered something that is no answer of a model.

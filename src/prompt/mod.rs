@@ -58,7 +58,7 @@ pub fn build(features: &Features, language: &str, size: Size) -> Prompt {
 
 /// Output tokens that are enough for `features`. Bedrock reserves quota for all of them when the call starts.
 pub fn output_budget(features: &Features) -> u32 {
-    let labels = features.labels.as_ref().map_or(0, |labels| 1024 + 60 * labels.max_results.min(100));
+    let labels = features.labels.as_ref().map_or(0, |labels| 1024 + 60 * labels.max_results.min(500));
     let parts = [
         (features.description, 1024),
         (features.sensitivity.is_some(), 1024),

@@ -12,7 +12,7 @@ use tokio::{
 use crate::support::{
     bedrock::{Bedrock, Reply},
     s3::S3,
-    service::{connect, describe, label, object, photo},
+    service::{assert_error, connect, describe, label, object, photo},
 };
 
 type Environment = Vec<(&'static str, String)>;
@@ -51,6 +51,7 @@ impl Server {
             .args(["serve", "--log-format", "json"])
             .args(flags)
             .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -152,6 +153,9 @@ async fn every_feature_on_a_real_photo_without_aws() {
     assert!(analysis.answer.is_some());
     let unread: Vec<_> = analysis.feature_errors.iter().map(|error| error.feature.as_str()).collect();
     assert_eq!(unread, ["text"], "a detector reads no text and does not pretend to");
+    let alone = sightline::proto::Features { text: Some(Default::default()), ..Default::default() };
+    let outcome = client.analyze_image(object("astronaut.png", alone)).await;
+    assert_error(outcome.map(|_| ()), tonic::Code::FailedPrecondition, "FEATURE_UNSUPPORTED");
 }
 
 #[tokio::test]

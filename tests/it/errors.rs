@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use sightline::proto::{
-    AnalysisOptions, AnalyzeImageRequest, AnalyzeManyRequest, ExtractionFeature, Features, LabelsFeature,
-    OversizePolicy, image_source::Source,
+    AnalysisOptions, AnalyzeImageRequest, AnalyzeImageResponse, AnalyzeManyRequest, ExtractionFeature, Features,
+    LabelsFeature, OversizePolicy, S3Object, image_source::Source,
 };
 use tonic::Code;
 use tonic_types::pb;
@@ -12,7 +12,7 @@ use crate::support::{
     bedrock::Reply,
     images::{Format, Scene},
     s3::{Failure, Fault, Object},
-    service::{BUCKET, Details, Service, assert_error, content, describe, from, label, object, photo},
+    service::{BUCKET, Details, Service, assert_error, channel, content, describe, from, label, object, photo},
 };
 
 fn s3_object(request: &mut AnalyzeImageRequest) -> &mut sightline::proto::S3Object {
@@ -320,8 +320,29 @@ async fn one_request_too_many_is_overloaded_at_once() {
 #[tokio::test]
 async fn a_message_over_the_limit_is_out_of_range() {
     let service = Service::with(&["--max-message-bytes", "2000"]).await;
-    let status = service.analyze(content(&[0xff; 4000], describe())).await.unwrap_err();
-    assert_eq!(status.code(), Code::OutOfRange);
+    let outcome = service.analyze(content(&[0xff; 4000], describe())).await;
+    assert_error(outcome, Code::OutOfRange, "MESSAGE_TOO_LARGE");
+}
+
+/// Calls a method by its path, with a message that need not be the method's own.
+async fn call(service: &Service, path: &'static str, message: S3Object) -> Result<(), tonic::Status> {
+    let mut client = tonic::client::Grpc::new(channel(service.running.address).await);
+    client.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<S3Object, AnalyzeImageResponse>::default();
+    let path = http::uri::PathAndQuery::from_static(path);
+    client.unary(tonic::Request::new(message), path, codec).await.map(|_| ())
+}
+
+#[tokio::test]
+async fn errors_of_the_transport_carry_details_too() {
+    let service = Service::start().await;
+    for path in ["/sightline.v1.ImageAnalysisService/Nothing", "/sightline.v1.Other/AnalyzeImage"] {
+        assert_error(call(&service, path, S3Object::default()).await, Code::Unimplemented, "NOT_IMPLEMENTED");
+    }
+    // Field 1 of the method's own message is a message; this is text, and no message's bytes.
+    let stranger = S3Object { bucket: "~~~~".to_owned(), ..S3Object::default() };
+    let outcome = call(&service, "/sightline.v1.ImageAnalysisService/AnalyzeImage", stranger).await;
+    assert_error(outcome, Code::InvalidArgument, "REQUEST_MALFORMED");
 }
 
 #[tokio::test]

@@ -144,13 +144,13 @@ async fn each_model_is_spoken_to_as_it_must_be() {
     let service = Service::start().await;
     for (model, temperature, thinking) in [
         ("", Value::Null, json!({"type": "disabled"})),
-        (SONNET_4_6, json!(0.5), Value::Null),
-        (SONNET_3, json!(0.5), Value::Null),
+        (SONNET_4_6, json!(0.2), Value::Null),
+        (SONNET_3, json!(0.2), Value::Null),
     ] {
         service.bedrock.push(Reply::tool(json!({"labels": []})));
         let mut request = content(&photo("rocket.jpg"), label());
         request.options =
-            Some(AnalysisOptions { model: model.to_owned(), temperature: Some(0.5), ..Default::default() });
+            Some(AnalysisOptions { model: model.to_owned(), temperature: Some(0.2), ..Default::default() });
         let analysis = service.analyze(request).await.unwrap();
         let body = service.bedrock.requests().pop().unwrap().body;
         assert_eq!(body.get("temperature").unwrap_or(&Value::Null), &temperature, "{model}");
@@ -161,6 +161,20 @@ async fn each_model_is_spoken_to_as_it_must_be() {
         assert!(analysis.description.is_none(), "not asked: not set");
     }
     assert!(service.bedrock.refusals().is_empty());
+}
+
+#[tokio::test]
+async fn a_model_is_never_asked_for_more_output_than_it_takes() {
+    let service = Service::with(&["--model", SONNET_3]).await;
+    service.bedrock.answer_with(|_| Reply::tool(full_answer()));
+    let mut request = content(&photo("rocket.jpg"), everything());
+    let analysis = service.analyze(request.clone()).await.unwrap();
+    assert_eq!(service.bedrock.requests().pop().unwrap().body["max_tokens"], 4096);
+    assert!(!analysis.warnings.iter().any(|warning| warning.code == "OUTPUT_TOKENS_LOWERED"));
+    request.options = Some(AnalysisOptions { max_output_tokens: 5000, ..Default::default() });
+    let analysis = service.analyze(request).await.unwrap();
+    assert_eq!(service.bedrock.requests().pop().unwrap().body["max_tokens"], 4096);
+    assert!(analysis.warnings.iter().any(|warning| warning.code == "OUTPUT_TOKENS_LOWERED"));
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ const LAYERS: &[Layer] = &[
     Layer { name: "embedded", knows: &["domain"], never: &["tonic", "tonic_types"] },
     Layer { name: "config", knows: &["domain", "pipeline"], never: &["aws_*"] },
     Layer { name: "telemetry", knows: &["config"], never: &["aws_*"] },
-    Layer { name: "app", knows: &["adapters", "config", "domain", "grpc", "pipeline"], never: &[] },
+    Layer { name: "app", knows: &["adapters", "config", "domain", "embedded", "grpc", "pipeline"], never: &[] },
     Layer { name: "serve", knows: &["adapters", "app", "config", "embedded", "grpc"], never: &[] },
     Layer {
         name: "cli",

@@ -1,6 +1,7 @@
 //! Time: the caller's deadline and the server's maximum bound everything, and whoever leaves takes the upstream work along.
 
 use serde_json::json;
+use sightline::proto::{AnalyzeImageRequest, AnalyzeImageResponse};
 use tonic::Code;
 
 use crate::support::{
@@ -40,6 +41,19 @@ async fn the_servers_maximum_holds_without_a_callers_deadline() {
     let outcome = service.analyze(content(&photo("rocket.jpg"), describe())).await;
     assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     service.bedrock.abandoned(1).await;
+}
+
+#[tokio::test]
+async fn a_message_that_never_comes_whole_is_bounded_too() {
+    let service = Service::with(&["--request-timeout", "300ms"]).await;
+    let mut client = tonic::client::Grpc::new(crate::support::service::channel(service.running.address).await);
+    client.ready().await.unwrap();
+    // The stream of messages never yields one and never ends.
+    let codec = tonic_prost::ProstCodec::<AnalyzeImageRequest, AnalyzeImageResponse>::default();
+    let path = http::uri::PathAndQuery::from_static("/sightline.v1.ImageAnalysisService/AnalyzeImage");
+    let outcome = client.client_streaming(tonic::Request::new(tokio_stream::pending()), path, codec).await;
+    let (_, details) = assert_error(outcome.map(|_| ()), Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    assert_eq!(details.info.metadata["stage"], "receive");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ pub(super) fn failure(error: &ImageError) -> Failure {
             too_large(message)
                 .with("actual", actual.pixel_count().to_string())
                 .with("limit", limit.to_string())
+                .with("unit", "pixels")
                 .with("actual_size", actual.to_string())
                 .with("fits", fits.to_string())
         }
@@ -35,7 +36,11 @@ pub(super) fn failure(error: &ImageError) -> Failure {
 
 pub(super) fn too_many_bytes(actual: u64, limit: u64) -> Failure {
     let message = format!("The file has {actual} bytes, more than the limit of {limit}. Send a smaller one.");
-    too_large(message).with("actual", actual.to_string()).with("limit", limit.to_string()).with("unit", "bytes")
+    too_large(message)
+        .with("actual", actual.to_string())
+        .with("limit", limit.to_string())
+        .with("unit", "bytes")
+        .with("fits", format!("{limit} bytes"))
 }
 
 fn too_large(message: String) -> Failure {

@@ -18,6 +18,12 @@ pub(super) fn unknown(model: &str) -> Failure {
     Failure::new(Code::InvalidArgument, "MODEL_UNKNOWN", message).with("model", model)
 }
 
+pub(super) fn unsupported(features: &[&'static str]) -> Failure {
+    let names = features.join(", ");
+    let message = format!("The model can never answer {names}. Ask another model, or leave it out.");
+    Failure::new(Code::FailedPrecondition, "FEATURE_UNSUPPORTED", message).with("features", names)
+}
+
 pub(super) fn unreadable(model: &str, calls: u32) -> Failure {
     let message = "The model's answer could not be read. Try again, ask for fewer features or name another model.";
     Failure::new(Code::Internal, "MODEL_OUTPUT_INVALID", message)
@@ -28,6 +34,10 @@ pub(super) fn unreadable(model: &str, calls: u32) -> Failure {
 pub(super) fn failure(model: &str, error: &ModelError, calls: u32) -> Failure {
     let shown = shortened(model, 200);
     let failure = match error {
+        ModelError::ImageUnreadable => {
+            let message = "The model could not read the picture: the file is damaged. Upload it again.";
+            Failure::new(Code::InvalidArgument, "IMAGE_CORRUPT", message)
+        }
         ModelError::Throttled | ModelError::QuotaExceeded => throttled(&shown, error),
         ModelError::NotEnabled { .. } => {
             let message = format!(

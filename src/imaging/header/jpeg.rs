@@ -6,9 +6,11 @@ use super::{Header, MediaType, byte, orientation, take};
 use crate::domain::Size;
 use crate::imaging::ImageError;
 
-/// Each scan makes a decoder walk the whole picture. Encoders write up to about twenty; a file of thousands is an
-/// attack on time.
+/// Each scan makes a decoder walk the whole picture, which nothing can cancel. Encoders write up to about twenty; a file
+/// of thousands is an attack on time.
 const MAX_SCANS: u32 = 100;
+/// Most pixels that all scans together walk: 25 scans of 100 megapixels, [`MAX_SCANS`] of 25.
+const MAX_SCANNED_PIXELS: u64 = 2_500_000_000;
 
 /// What the start-of-frame marker says.
 struct Frame {
@@ -42,8 +44,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
         Some("the JPEG holds no picture data; the file is cut off")
     } else if walk.frames > 1 {
         Some("the JPEG has more than one frame header")
-    } else if walk.scans > MAX_SCANS {
-        Some("the JPEG has far more scans than any picture needs")
+    } else if walk.scans > max_scans(frame.size) {
+        Some("the JPEG has more scans than a picture of its size needs")
     } else if !walk.is_complete {
         Some("the JPEG has no end marker; the file is cut off")
     } else {
@@ -59,6 +61,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
         damage,
         length: walk.length,
     })
+}
+
+/// Most scans of a picture of that size. One is always allowed: how large a picture may be is for others to say.
+fn max_scans(size: Size) -> u32 {
+    let scans = MAX_SCANNED_PIXELS / size.pixel_count().max(1);
+    u32::try_from(scans).map_or(MAX_SCANS, |scans| scans.clamp(1, MAX_SCANS))
 }
 
 /// Kinds of JPEG that no common software writes and no decoder here reads.

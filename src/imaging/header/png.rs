@@ -1,4 +1,5 @@
-//! PNG: chunks from the first to the last.
+//! PNG: chunks from the first to the last, each with its checksum: what is passed on unchanged was never decoded here,
+//! and the checksums tell that its pixels arrived as they were written.
 
 use image::metadata::Orientation;
 
@@ -13,6 +14,7 @@ struct Walk {
     has_transparency: bool,
     /// Frames of the animation, when the file holds one.
     frames: Option<u32>,
+    has_wrong_checksum: bool,
     is_complete: bool,
 }
 
@@ -21,9 +23,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
     let (size, depth, colour) =
         first_chunk(bytes).ok_or_else(|| ImageError::corrupt("the PNG does not start with its header chunk"))?;
     let mut walk = Walk::default();
-    // `None` only means that the file was over before its end chunk; `is_complete` says so too.
+    // `None` means that the file was over before its end chunk or a checksum is wrong; the walk's fields say which.
     let _ = walk.run(bytes);
-    let damage = if !walk.is_complete {
+    let damage = if walk.has_wrong_checksum {
+        Some("a chunk of the PNG does not match its checksum")
+    } else if !walk.is_complete {
         Some("the PNG has no end chunk; the file is cut off or a chunk's length is wrong")
     } else if !walk.has_data {
         Some("the PNG holds no picture data")
@@ -59,8 +63,11 @@ impl Walk {
             let length = u32::from_be_bytes(take(bytes, at)?) as usize;
             let name: [u8; 4] = take(bytes, at + 4)?;
             let body = bytes.get(at + 8..)?.get(..length)?;
-            // The checksum must be there; the decoder verifies it.
-            let _: [u8; 4] = take(bytes, at + 8 + length)?;
+            let checksum = u32::from_be_bytes(take(bytes, at + 8 + length)?);
+            if crc32fast::hash(bytes.get(at + 4..at + 8 + length)?) != checksum {
+                self.has_wrong_checksum = true;
+                return None;
+            }
             at += 12 + length;
             match &name {
                 b"IDAT" => self.has_data = true,

@@ -66,6 +66,39 @@ fn a_photo_cut_off_is_damaged_rather_than_gray() {
 }
 
 #[test]
+fn a_png_with_a_wrong_byte_anywhere_is_damaged_although_nothing_decodes_it() {
+    for bytes in [png(&corners(300, 200)), PALETTE_PNG.to_vec(), CHELSEA.to_vec()] {
+        assert_eq!(prepared(&bytes, &HIGH).0.encoded, Encoded::AsIs);
+        // Behind the size, which has a limit of its own.
+        for at in (24..bytes.len()).step_by(bytes.len() / 50) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            assert!(is_refused(&damaged), "byte {at} of {}", bytes.len());
+        }
+    }
+    let mut damaged = CHELSEA.to_vec();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 100].fill(0);
+    let reason = "a chunk of the PNG does not match its checksum".to_owned();
+    assert_eq!(prepare(&damaged, &LIMITS, &HIGH), Err(ImageError::Corrupt { reason }));
+}
+
+#[test]
+fn a_webp_whose_stream_cannot_be_decoded_is_not_passed_on() {
+    // A lossy stream cut off behind its first partition, in chunks that say so: the container is sound.
+    let tag = u32::from_le_bytes([LOSSY_WEBP[20], LOSSY_WEBP[21], LOSSY_WEBP[22], 0]);
+    let stream = &LOSSY_WEBP[20..20 + 10 + (tag >> 5) as usize];
+    let cut = riff_chunk(b"RIFF", &[b"WEBP", &riff_chunk(b"VP8 ", stream)[..]].concat());
+    let mut scrambled = webp(&corners(300, 200));
+    scrambled[26..].fill(0xff);
+    for (name, whole, damaged) in [("VP8", LOSSY_WEBP.to_vec(), cut), ("VP8L", webp(&corners(300, 200)), scrambled)] {
+        assert_eq!(prepared(&whole, &HIGH).0.encoded, Encoded::AsIs, "{name}");
+        assert_eq!(header::read(&damaged).unwrap().damage, None, "{name}: only decoding shows it");
+        assert!(is_refused(&damaged), "{name}");
+    }
+}
+
+#[test]
 fn what_is_no_picture_is_named() {
     for (bytes, wanted) in [(&b""[..], "empty"), (b"BM....", "image/bmp"), (b"<svg/>", "image/svg+xml")] {
         let error = prepare(bytes, &LIMITS, &STANDARD).unwrap_err();
@@ -159,6 +192,28 @@ fn a_jpeg_of_thousands_of_scans_is_refused() {
     }
     bytes.extend([0xff, 0xd9]);
     assert!(is_refused(&bytes));
+}
+
+/// A JPEG that claims a size and holds that many scans.
+fn jpeg_of_scans((width, height): (u16, u16), scans: usize) -> Vec<u8> {
+    let mut bytes = jpeg(&corners(16, 16));
+    let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    bytes[frame + 5..frame + 9].copy_from_slice(&[height.to_be_bytes(), width.to_be_bytes()].concat());
+    let scan = bytes.windows(2).position(|w| w == [0xff, 0xda]).unwrap();
+    let (head, scan) = bytes[..bytes.len() - 2].split_at(scan);
+    [head, &scan.repeat(scans), &[0xff, 0xd9]].concat()
+}
+
+#[test]
+fn a_jpeg_may_have_the_fewer_scans_the_larger_it_is() {
+    for (size, most) in [((16, 16), 100), ((5000, 5000), 100), ((10_000, 10_000), 25), ((65_000, 65_000), 1)] {
+        assert_eq!(header::read(&jpeg_of_scans(size, most)).unwrap().damage, None, "{size:?}");
+        let damage = header::read(&jpeg_of_scans(size, most + 1)).unwrap().damage;
+        assert!(damage.is_some_and(|damage| damage.contains("scans")), "{size:?}: {damage:?}");
+    }
+    let limits = Limits { max_pixels: 100_000_000 };
+    let refused = prepare(&jpeg_of_scans((10_000, 10_000), 26), &limits, &STANDARD);
+    assert!(matches!(refused, Err(ImageError::Corrupt { .. })), "{refused:?}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn oriented_files(upright: &image::RgbImage, orientation: u8) -> Vec<(String, Me
 
 #[test]
 fn every_orientation_of_every_format_comes_out_upright_at_every_size() {
-    for (width, height, files) in [(300, 200, 10), (200, 301, 10), (1600, 240, 4)] {
+    for (width, height, files) in [(90, 60, 10), (60, 91, 10), (1600, 60, 4)] {
         let upright = corners(width, height);
         for orientation in 1..=8 {
             for (name, media_type, bytes) in oriented_files(&upright, orientation).into_iter().take(files) {
@@ -73,14 +73,15 @@ fn sizes_around_and_over_the_tiers_come_out_at_exactly_the_models_size() {
         (1, 1),
         (27, 29),
         (200, 200),
-        (1092, 1092),
-        (1093, 1092),
+        // The standard tier: as many tokens as it takes, one row of them over, one pixel over its edge.
         (1568, 784),
+        (785, 1568),
         (1569, 300),
-        (784, 1600),
-        (2576, 600),
-        (2577, 601),
-        (4032, 3024),
+        // The same of the high-resolution tier.
+        (1932, 1932),
+        (1932, 1933),
+        (2576, 300),
+        (301, 2577),
         (1, 8000),
         (16_000, 1),
     ] {
@@ -151,7 +152,7 @@ fn a_reduced_screenshot_stays_lossless_and_a_reduced_lossless_photo_does_not() {
     assert_eq!(prepared(&png(&page), &STANDARD).0.media_type, MediaType::Png);
     for photo in [CHELSEA, COFFEE] {
         let large =
-            image::load_from_memory(photo).unwrap().resize_exact(2000, 2000, image::imageops::FilterType::CatmullRom);
+            image::load_from_memory(photo).unwrap().resize_exact(1600, 1000, image::imageops::FilterType::CatmullRom);
         assert_eq!(prepared(&png(&large.to_rgb8()), &STANDARD).0.media_type, MediaType::Jpeg);
     }
 }

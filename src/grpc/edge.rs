@@ -1,0 +1,87 @@
+//! The innermost layer around the services: it stamps a call's arrival, before the message has been read, bounds the whole
+//! call by its deadline, and gives the errors that the transport itself answers the details that every error carries.
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use tokio::time::Instant;
+use tonic::{Code, Status, body::Body};
+use tower::{Layer, Service};
+
+use super::{deadline, status};
+use crate::pipeline::{Deadline, Stage};
+
+/// When a call arrived and when it must be answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    pub(super) at: Instant,
+    pub(super) deadline: Deadline,
+}
+
+/// Makes [`Edge`].
+#[derive(Debug, Clone)]
+pub(super) struct EdgeLayer {
+    /// Longest time for one call, whatever its caller allows.
+    pub(super) longest: Duration,
+}
+
+impl<S> Layer<S> for EdgeLayer {
+    type Service = Edge<S>;
+
+    fn layer(&self, inner: S) -> Edge<S> {
+        Edge { inner, longest: self.longest }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct Edge<S> {
+    inner: S,
+    longest: Duration,
+}
+
+impl<S> Service<Request<Body>> for Edge<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // Health watches and reflection live as long as their callers like.
+        if !request.uri().path().starts_with("/sightline.") {
+            return Box::pin(self.inner.call(request));
+        }
+        let at = Instant::now();
+        let deadline = deadline::of(request.headers(), at, self.longest);
+        request.extensions_mut().insert(Arrival { at, deadline });
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            match deadline.bound(Stage::Receive, answer).await {
+                Ok(answer) => answer.map(explained),
+                Err(error) => Ok(status::failure(&error).into_status("").into_http()),
+            }
+        })
+    }
+}
+
+/// The response, with details when it is an error that no handler made.
+fn explained(response: Response<Body>) -> Response<Body> {
+    match Status::from_header_map(response.headers()) {
+        Some(status) if status.code() != Code::Ok && status.details().is_empty() => {
+            status::of_the_transport(status.code(), status.message()).into_status("").into_http()
+        }
+        _ => response,
+    }
+}
