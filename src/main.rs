@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use sightline::{
-    app::{self, App},
+    app::App,
     cli::{self, analyze::AnalyzeArgs, health::HealthArgs},
     config::{self, ServerArgs},
     serve, telemetry,
@@ -72,7 +72,7 @@ async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
         None => None,
     };
     #[cfg(feature = "embedded")]
-    let endpoints = stack.as_ref().map(app::endpoints);
+    let endpoints = stack.as_ref().map(sightline::app::endpoints);
     #[cfg(not(feature = "embedded"))]
     let endpoints = None;
     #[cfg(feature = "embedded")]

@@ -6,11 +6,7 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{
-    adapters::Clients,
-    app::{self, App},
-    grpc,
-};
+use crate::{adapters::Clients, app::App, grpc};
 
 /// Longest wait between two looks for credentials.
 const MAX_CREDENTIALS_WAIT: Duration = Duration::from_secs(30);
@@ -86,7 +82,7 @@ pub async fn start_embedded(listen: SocketAddr, stack: &crate::embedded::Embedde
     // The stack knows this one model, whatever the environment names for the server on AWS.
     args.model = Some(stack.model_id().to_owned());
     args.allowed_models = Some(Vec::new());
-    let app = App::new(&args.config(), Some(&app::endpoints(stack))).await;
+    let app = App::new(&args.config(), Some(&crate::app::endpoints(stack))).await;
     start(listen, app).await
 }
 

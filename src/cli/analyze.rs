@@ -9,13 +9,18 @@ use std::{
 use super::{
     annotate::{AnnotateError, Output, annotate},
     client::{self, Client, MESSAGE_LIMIT_BYTES},
-    json, objects, plain,
+    json,
+    objects::{self, ObjectError},
+    plain,
     render::render,
     request::RequestArgs,
     source::{Source, SourceError},
     status,
 };
-use crate::proto::{AnalyzeImageRequest, AnalyzeImageResponse, ImageAnalysis, ImageInfo, ImageSource, image_source};
+use crate::{
+    app,
+    proto::{AnalyzeImageRequest, AnalyzeImageResponse, ImageAnalysis, ImageSource, image_source},
+};
 
 /// Arguments of `sightline analyze`.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,10 +53,16 @@ pub struct AnalyzeArgs {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// Also draw what was found onto the picture and write it here, as .png or .jpg.
+    /// Also draw what was found onto the picture and write it here, as .png or .jpg. An object in S3 is read by this
+    /// command too, before the analysis.
     #[arg(long, value_name = "OUT", help_heading = "Output")]
     pub annotate: Option<PathBuf>,
 }
+
+/// What to do when `--annotate` cannot read its object.
+const S3_ADVICE: &str = "--annotate reads the object here too, to draw on it; nothing was analyzed. Give this command the \
+    server's S3: credentials and AWS_REGION as for any AWS tool, and AWS_ENDPOINT_URL_S3 for an S3 other than AWS's. \
+    `sightline serve --embedded` prints the lines to export. Or leave --annotate out.";
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -108,14 +119,17 @@ fn output(path: &Path, source: &Source) -> Result<Output, Failure> {
 
 async fn ask(args: &AnalyzeArgs, server: &Server, output: Option<&Output>) -> Result<(), Failure> {
     let mut client = server.client.clone();
-    let limit = client.message_limit().await;
-    let request = args.request.request(args.source.load(limit).await?);
-    let image = request.image.clone().unwrap_or_default();
-    let response = call(&mut client, request, limit).await?;
+    let limits = client.limits().await;
+    let mut image = args.source.load(limits.message_bytes).await?;
+    // Before the call, which costs money and would be in vain without the picture to draw on.
+    let canvas = match output {
+        Some(output) => Some((output, server.content(&mut image, limits.object_bytes).await?)),
+        None => None,
+    };
+    let response = call(&mut client, args.request.request(image), limits.message_bytes).await?;
     let analysis = response.analysis.clone().unwrap_or_default();
     print(args, &response, &analysis)?;
-    if let Some(output) = output {
-        let content = server.content(&image, &analysis.image.clone().unwrap_or_default()).await?;
+    if let Some((output, content)) = canvas {
         draw(content, analysis, output.clone()).await.map_err(|error| Failure::Analysis(error.to_string()))?;
         eprintln!("Annotated picture: {}", plain::line(&output.path().display().to_string()));
     }
@@ -188,25 +202,36 @@ impl Server {
         }
     }
 
-    /// The bytes that were analyzed: those that were sent, or the object's.
-    async fn content(&self, image: &ImageSource, analyzed: &ImageInfo) -> Result<bytes::Bytes, Failure> {
-        match &image.source {
+    /// The bytes that are analyzed: those that are sent, or the object's, read here. The server is then told to analyze
+    /// none but these.
+    async fn content(&self, image: &mut ImageSource, limit: u64) -> Result<bytes::Bytes, Failure> {
+        match &mut image.source {
             Some(image_source::Source::Content(content)) => Ok(content.clone()),
             Some(image_source::Source::S3Object(object)) => {
                 let s3 = self.s3().await;
-                let read = objects::read(&s3, &object.bucket, &object.key, analyzed).await;
-                read.map_err(|error| Failure::Analysis(error.to_string()))
+                let read = objects::read(&s3, &object.bucket, &object.key, limit).await;
+                let read = read.map_err(|error| self.unreadable(&error))?;
+                object.expected_etag = read.etag;
+                Ok(read.content)
             }
             None => Err(Failure::Analysis("the request names no picture".to_owned())),
         }
     }
 
+    fn unreadable(&self, error: &ObjectError) -> Failure {
+        #[cfg(feature = "embedded")]
+        if self.local.is_some() {
+            return Failure::Analysis(error.to_string());
+        }
+        Failure::Analysis(format!("{error}\n{S3_ADVICE}"))
+    }
+
     async fn s3(&self) -> aws_sdk_s3::Client {
         #[cfg(feature = "embedded")]
         if let Some(local) = &self.local {
-            return objects::embedded_client(local.stack());
+            return app::s3_of(local.stack()).await;
         }
-        objects::default_client().await
+        app::s3_from_environment().await
     }
 
     async fn close(self) {
@@ -220,59 +245,5 @@ impl Server {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: AnalyzeArgs,
-    }
-
-    fn parse(words: &[&str]) -> Result<AnalyzeArgs, clap::Error> {
-        Line::try_parse_from(std::iter::once(&"sightline").chain(words)).map(|line| line.args)
-    }
-
-    async fn failure(words: &[&str]) -> Failure {
-        analyze(&parse(words).unwrap()).await.unwrap_err()
-    }
-
-    #[test]
-    fn the_source_is_checked_on_the_command_line() {
-        assert!(parse(&["s3://photos"]).unwrap_err().to_string().contains("s3://BUCKET/KEY"));
-        assert!(parse(&[]).is_err());
-        assert_eq!(parse(&["a.png", "--timeout", "90s"]).unwrap().timeout, Duration::from_secs(90));
-    }
-
-    #[cfg(feature = "embedded")]
-    #[test]
-    fn embedded_takes_its_folder_after_an_equals_sign_only() {
-        let args = parse(&["--embedded", "s3://photos/a.png"]).unwrap();
-        assert_eq!(args.embedded, Some(None));
-        let args = parse(&["--embedded=/tmp/buckets", "s3://photos/a.png"]).unwrap();
-        assert_eq!(args.embedded, Some(Some(PathBuf::from("/tmp/buckets"))));
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_is_refused_before_a_server_is_asked() {
-        let photo = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/photos/coffee.png");
-        for words in [
-            ["no-such-file.png", "--annotate", "out.png"],
-            [photo, "--annotate", "out.tiff"],
-            [photo, "--annotate", photo],
-            [photo, "--server", "https://example.com"],
-        ] {
-            let failure = failure(&words).await;
-            assert!(matches!(failure, Failure::Usage(_)), "{words:?}: {failure}");
-        }
-    }
-
-    #[tokio::test]
-    async fn no_server_is_a_failure_that_says_what_to_do() {
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let failure = failure(&["s3://photos/a.png", "--server", &address]).await;
-        assert!(matches!(&failure, Failure::Analysis(text) if text.contains("sightline serve")), "{failure}");
-    }
-}
+#[path = "analyze_tests.rs"]
+mod tests;

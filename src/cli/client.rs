@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tonic::{
-    Request, Status,
+    Request, Response, Status,
     transport::{Channel, Endpoint},
 };
 
@@ -15,6 +15,8 @@ use crate::proto::{
 
 /// Most bytes of one message that this client sends or takes.
 pub const MESSAGE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+/// Most bytes of an object that this client reads.
+const OBJECT_LIMIT_BYTES: u64 = 1 << 30;
 /// The server that is asked when none is named.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 /// A server on this machine answers at once and one far away within this.
@@ -107,16 +109,28 @@ impl Client {
         Ok(self.service.analyze_image(request).await?.into_inner())
     }
 
-    /// Most bytes of one request: the server's limit or this client's, whichever is smaller.
-    pub async fn message_limit(&mut self) -> u64 {
+    /// What the server and this client take, whichever is less.
+    pub async fn limits(&mut self) -> Limits {
         let mut request = Request::new(GetCapabilitiesRequest {});
         request.set_timeout(self.timeout.min(CAPABILITIES_TIMEOUT));
-        let answer = self.service.get_capabilities(request).await;
-        let limit = answer.map_or(0, |capabilities| capabilities.into_inner().max_message_bytes);
         // A server that does not tell refuses for itself.
-        let limit = u64::try_from(limit).unwrap_or(0);
-        if limit == 0 { MESSAGE_LIMIT_BYTES as u64 } else { limit.min(MESSAGE_LIMIT_BYTES as u64) }
+        let told = self.service.get_capabilities(request).await.map(Response::into_inner).unwrap_or_default();
+        let within =
+            |limit: i64, own: u64| u64::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(own).min(own);
+        Limits {
+            message_bytes: within(told.max_message_bytes, MESSAGE_LIMIT_BYTES as u64),
+            object_bytes: within(told.max_object_bytes, OBJECT_LIMIT_BYTES),
+        }
     }
+}
+
+/// How large things may be, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// One request.
+    pub message_bytes: u64,
+    /// One object in S3.
+    pub object_bytes: u64,
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use super::{
     status,
 };
 use crate::{
+    app,
     embedded::{DEMO_BUCKET, DEMO_PHOTOS, DemoPhoto},
     proto::ImageAnalysis,
 };
@@ -95,7 +96,7 @@ async fn show(args: &DemoArgs, local: &Local) -> anyhow::Result<()> {
 
 async fn upload(local: &Local) -> anyhow::Result<()> {
     heading(&format!("Putting {} photos into the S3 bucket `{DEMO_BUCKET}`", DEMO_PHOTOS.len()));
-    let s3 = objects::embedded_client(local.stack());
+    let s3 = app::s3_of(local.stack()).await;
     objects::ensure_bucket(&s3, DEMO_BUCKET).await?;
     for photo in &DEMO_PHOTOS {
         objects::put(&s3, DEMO_BUCKET, photo.name, media_type(photo.name), photo.bytes).await?;

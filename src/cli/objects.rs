@@ -1,10 +1,12 @@
 //! The few S3 calls that this client makes itself: a picture to draw on, and the demo's uploads.
 
-use aws_sdk_s3::{Client, config::BehaviorVersion, error::DisplayErrorContext};
+use aws_sdk_s3::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+};
 use bytes::{Bytes, BytesMut};
 
 use super::plain;
-use crate::proto::ImageInfo;
 
 /// Why an object cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -19,79 +21,89 @@ pub enum ObjectError {
         /// S3's answer.
         cause: String,
     },
-    /// Other bytes than those analyzed.
-    #[error("{object} is not the object that was analyzed: it changed in between")]
-    Changed {
+    /// More bytes than any picture that the server reads.
+    #[error("{object} is larger than the {limit} that the server reads")]
+    TooLarge {
         /// The object.
         object: String,
+        /// The limit, for people.
+        limit: String,
     },
 }
 
 impl ObjectError {
-    fn storage(action: &'static str, bucket: &str, key: &str, error: &dyn std::error::Error) -> Self {
-        let cause = plain::line(&DisplayErrorContext(error).to_string());
-        Self::Storage { action, object: name(bucket, key), cause }
+    fn storage<E, R>(action: &'static str, bucket: &str, key: &str, error: &SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        let answer = [error.code(), error.message()].into_iter().flatten().collect::<Vec<_>>().join(": ");
+        let cause = if answer.is_empty() { causes(error) } else { answer };
+        Self::Storage { action, object: name(bucket, key), cause: plain::line(&cause) }
     }
+}
+
+/// An error that is no answer of S3, with what led to it: the SDK's own message is only `dispatch failure`.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes: Vec<_> =
+        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+    causes.dedup();
+    causes.join(": ")
 }
 
 fn name(bucket: &str, key: &str) -> String {
     plain::line(&format!("s3://{bucket}/{key}"))
 }
 
-/// A client on the AWS SDK's default chain of credentials and regions; path-style when an endpoint is set by
-/// `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, as such endpoints seldom have a host name for each bucket.
-pub async fn default_client() -> Client {
-    let shared = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
-    let endpoint = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].iter().any(|name| std::env::var_os(name).is_some());
-    let config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(endpoint);
-    Client::from_conf(config.build())
+/// An object as it was read.
+#[derive(Debug)]
+pub struct Object {
+    /// All of its bytes.
+    pub content: Bytes,
+    /// Its ETag without quotes; empty when S3 told none.
+    pub etag: String,
 }
 
-/// The bytes of the object version that was analyzed.
+/// Reads the newest version of an object, of at most `limit` bytes.
 ///
 /// # Errors
-/// S3's own, or other bytes than those that were analyzed.
-pub async fn read(client: &Client, bucket: &str, key: &str, analyzed: &ImageInfo) -> Result<Bytes, ObjectError> {
-    let given = |value: &str| (!value.is_empty()).then(|| value.to_owned());
-    let request = client.get_object().bucket(bucket).key(key).set_version_id(given(&analyzed.version_id));
-    let answer = request.set_if_match(given(&analyzed.etag)).send().await;
+/// S3's own, or an object that is larger.
+pub async fn read(client: &Client, bucket: &str, key: &str, limit: u64) -> Result<Object, ObjectError> {
+    let request = client.get_object().bucket(bucket).key(key);
+    let answer = if bucket.starts_with("arn:") {
+        // An access point is named in the host name, whatever the endpoint.
+        let by_host = aws_sdk_s3::config::Builder::new().force_path_style(false);
+        request.customize().config_override(by_host).send().await
+    } else {
+        request.send().await
+    };
     let mut object = answer.map_err(|error| ObjectError::storage("read", bucket, key, &error))?;
-    let size = usize::try_from(analyzed.size_bytes).unwrap_or(0);
+    let too_large = || ObjectError::TooLarge { object: name(bucket, key), limit: plain::bytes(limit) };
     let mut content = BytesMut::new();
     while let Some(chunk) = object.body.next().await {
-        let chunk = chunk.map_err(|error| ObjectError::storage("read", bucket, key, &error))?;
-        if content.len() + chunk.len() > size {
-            return Err(ObjectError::Changed { object: name(bucket, key) });
+        let cut_off = |error| ObjectError::Storage {
+            action: "read",
+            object: name(bucket, key),
+            cause: plain::line(&causes(&error)),
+        };
+        let chunk = chunk.map_err(cut_off)?;
+        if (content.len() + chunk.len()) as u64 > limit {
+            return Err(too_large());
         }
         content.extend_from_slice(&chunk);
     }
-    if content.len() == size { Ok(content.freeze()) } else { Err(ObjectError::Changed { object: name(bucket, key) }) }
+    let etag = object.e_tag.unwrap_or_default().trim_matches('"').to_owned();
+    Ok(Object { content: content.freeze(), etag })
 }
 
 #[cfg(feature = "embedded")]
-pub use embedded::{embedded_client, ensure_bucket, put};
+pub use embedded::{ensure_bucket, put};
 
 #[cfg(feature = "embedded")]
 mod embedded {
-    use aws_sdk_s3::{
-        config::{Config, Credentials, Region},
-        primitives::ByteStream,
-    };
+    use aws_sdk_s3::primitives::ByteStream;
 
-    use super::{BehaviorVersion, Client, ObjectError};
-    use crate::embedded::EmbeddedStack;
-
-    /// A client of the embedded S3.
-    pub fn embedded_client(stack: &EmbeddedStack) -> Client {
-        let credentials = Credentials::new(stack.access_key_id(), stack.secret_access_key(), None, None, "embedded");
-        let config = Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new(stack.region().to_string()))
-            .endpoint_url(stack.s3_endpoint().to_string())
-            .credentials_provider(credentials)
-            .force_path_style(true);
-        Client::from_conf(config.build())
-    }
+    use super::{Client, ObjectError};
 
     /// Makes the bucket unless it is there.
     ///
@@ -119,5 +131,32 @@ mod embedded {
         let body = ByteStream::from_static(content);
         let request = client.put_object().bucket(bucket).key(key).content_type(media_type).body(body);
         request.send().await.map_err(|error| ObjectError::storage("write", bucket, key, &error)).map(|_| ())
+    }
+}
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests {
+    use super::*;
+    use crate::{
+        app,
+        embedded::{DEMO_BUCKET, DEMO_PHOTOS, EmbeddedStack},
+    };
+
+    #[tokio::test]
+    async fn an_object_is_read_up_to_a_limit_and_errors_are_s3s_own() {
+        let stack = EmbeddedStack::start(None).await.unwrap();
+        let s3 = app::s3_of(&stack).await;
+        let photo = &DEMO_PHOTOS[0];
+        let length = photo.bytes.len() as u64;
+        let object = read(&s3, DEMO_BUCKET, photo.name, length).await.unwrap();
+        assert_eq!(object.content, photo.bytes);
+        assert!(!object.etag.is_empty() && !object.etag.contains('"'), "{}", object.etag);
+        let larger = read(&s3, DEMO_BUCKET, photo.name, length - 1).await;
+        assert!(matches!(larger, Err(ObjectError::TooLarge { .. })), "{larger:?}");
+        let missing = read(&s3, DEMO_BUCKET, "none.png", length).await.unwrap_err().to_string();
+        assert!(missing.starts_with("cannot read s3://photos/none.png: NoSuchKey"), "{missing}");
+        stack.stop().await;
+        let silent = read(&s3, DEMO_BUCKET, photo.name, length).await.unwrap_err().to_string();
+        assert!(silent.contains("refused"), "{silent}");
     }
 }
