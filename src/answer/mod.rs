@@ -13,8 +13,8 @@ mod relaxed;
 use serde_json::Value;
 
 use crate::domain::{
-    DetectedText, Features, Frame, Labels, MissingCause, MissingFeature, SensitiveFinding, Sensitivity, StopReason,
-    TextLine, Verdict, Warning, WarningCode,
+    DetectedText, Features, Findings, Frame, Labels, MissingCause, MissingFeature, SensitiveFinding, Sensitivity,
+    StopReason, TextLine, Verdict, Warning, WarningCode,
 };
 use boxes::raw_box;
 use notes::Notes;
@@ -34,21 +34,11 @@ pub struct Answer<'a> {
     pub filter_vocabulary: bool,
 }
 
-/// What could be read of an answer. A field is set if and only if its feature was asked for and could be read.
+/// What could be read of an answer.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Reading {
-    /// A description in prose.
-    pub description: Option<String>,
-    /// A verdict on sensitive information.
-    pub sensitivity: Option<Sensitivity>,
-    /// Labelled objects.
-    pub labels: Option<Labels>,
-    /// The text in the picture.
-    pub text: Option<DetectedText>,
-    /// The answer to the free prompt.
-    pub answer: Option<String>,
-    /// Features that the answer lacks.
-    pub missing: Vec<MissingFeature>,
+    /// What the model found.
+    pub findings: Findings,
     /// What was mended.
     pub warnings: Vec<Warning>,
 }
@@ -80,8 +70,9 @@ pub fn read(answer: &Answer<'_>) -> Result<Reading, Unreadable> {
     }
     let reader = Reader { answer, cut: found.cut || answer.stop_reason == StopReason::MaxTokens };
     let reading = reader.features(&as_object(found.value, answer.features), notes);
-    if reading.missing.len() == answer.features.names().len() {
-        return Err(Unreadable { reason: reading.missing.iter().map(describe).collect::<Vec<_>>().join("; ") });
+    let missing = &reading.findings.missing;
+    if missing.len() == answer.features.names().len() {
+        return Err(Unreadable { reason: missing.iter().map(describe).collect::<Vec<_>>().join("; ") });
     }
     Ok(reading)
 }
@@ -90,7 +81,8 @@ fn plain_text(text: &str, notes: Notes) -> Result<Reading, Unreadable> {
     if text.trim().is_empty() {
         return Err(Unreadable { reason: "it is empty".to_owned() });
     }
-    Ok(Reading { answer: Some(text.to_owned()), warnings: notes.into_warnings(), ..Default::default() })
+    let findings = Findings { answer: Some(text.to_owned()), ..Findings::default() };
+    Ok(Reading { findings, warnings: notes.into_warnings() })
 }
 
 fn describe(missing: &MissingFeature) -> String {
@@ -134,30 +126,29 @@ type Field<T> = Result<T, &'static str>;
 impl Reader<'_> {
     fn features(&self, object: &Value, mut notes: Notes) -> Reading {
         let asked = self.answer.features;
-        let mut reading = Reading::default();
+        let mut findings = Findings::default();
         let mut missing = Vec::new();
         let mut miss = |name, why| missing.push(MissingFeature { name, cause: MissingCause::Unreadable(why) });
         if asked.description {
-            reading.description = prose(object, "description").map_err(|why| miss("description", why)).ok();
+            findings.description = prose(object, "description").map_err(|why| miss("description", why)).ok();
         }
         if asked.sensitivity.is_some() {
-            reading.sensitivity = self.sensitivity(object, &mut notes).map_err(|why| miss("sensitivity", why)).ok();
+            findings.sensitivity = self.sensitivity(object, &mut notes).map_err(|why| miss("sensitivity", why)).ok();
         }
         if let Some(request) = &asked.labels {
             let frame = self.answer.frame;
             let labels = labels::read(object, request, self.answer.filter_vocabulary, frame, &mut notes);
             let labels = labels.map(|labels| Labels { labels, truncated: self.cut });
-            reading.labels = labels.map_err(|why| miss("labels", why)).ok();
+            findings.labels = labels.map_err(|why| miss("labels", why)).ok();
         }
         if asked.text {
-            reading.text = self.text(object, &mut notes).map_err(|why| miss("text", why)).ok();
+            findings.text = self.text(object, &mut notes).map_err(|why| miss("text", why)).ok();
         }
         if asked.prompt.is_some() {
-            reading.answer = prose(object, "answer").map_err(|why| miss("prompt", why)).ok();
+            findings.answer = prose(object, "answer").map_err(|why| miss("prompt", why)).ok();
         }
-        reading.missing = missing;
-        reading.warnings = notes.into_warnings();
-        reading
+        findings.missing = missing;
+        Reading { findings, warnings: notes.into_warnings() }
     }
 
     fn sensitivity(&self, object: &Value, notes: &mut Notes) -> Field<Sensitivity> {

@@ -37,7 +37,7 @@ const GUIDE_ANSWER: &str = "[
 fn the_original_guides_answer_is_read_and_kept_inside_the_picture() {
     let reading = read_text(GUIDE_ANSWER, &labels_only(), &summit()).unwrap();
     assert_eq!(codes(&reading), ["OUTPUT_REPAIRED", "BOXES_CLIPPED", "BOXES_DROPPED"]);
-    let labels = reading.labels.unwrap().labels;
+    let labels = reading.findings.labels.unwrap().labels;
     let found: Vec<_> = labels
         .iter()
         .map(|l| (l.name.as_str(), l.instances.iter().map(|i| pixels(&i.bounding_box)).collect()))
@@ -68,17 +68,17 @@ fn a_complete_answer_is_read_without_a_warning() {
         "answer": "Two."
     });
     let reading = read_text(&text.to_string(), &features, &summit()).unwrap();
-    assert_eq!((codes(&reading), reading.missing.len()), (vec![], 0));
-    assert_eq!(reading.description.as_deref(), Some("A hall."));
-    let sensitivity = reading.sensitivity.unwrap();
+    assert_eq!((codes(&reading), reading.findings.missing.len()), (vec![], 0));
+    assert_eq!(reading.findings.description.as_deref(), Some("A hall."));
+    let sensitivity = reading.findings.sensitivity.unwrap();
     assert_eq!((sensitivity.verdict, sensitivity.findings[0].category.as_str()), (Verdict::Sensitive, "face"));
-    let label = &reading.labels.unwrap().labels[0];
+    let label = &reading.findings.labels.unwrap().labels[0];
     assert_eq!((label.name.as_str(), label.display_name.as_str()), ("person", "사람"));
     assert_eq!(pixels(&label.instances[0].bounding_box), [5, 6, 7, 8], "the surer one first");
-    let text = reading.text.unwrap();
+    let text = reading.findings.text.unwrap();
     assert_eq!(text.full_text(), "AWS\nSUMMIT");
     assert!(text.lines[1].bounding_box.is_none());
-    assert_eq!(reading.answer.as_deref(), Some("Two."));
+    assert_eq!(reading.findings.answer.as_deref(), Some("Two."));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn boxes_are_scaled_from_the_size_the_model_saw() {
     let frame = Frame::new(Size::new(4032, 3024), Size::new(1270, 952));
     let text = r#"{"labels": [{"name": "a", "confidence": 1, "instances": [{"box": [635, 476, 1270, 952], "confidence": 1}]}]}"#;
     let reading = read_text(text, &labels_only(), &frame).unwrap();
-    assert_eq!(pixels(&reading.labels.unwrap().labels[0].instances[0].bounding_box), [2016, 1512, 4032, 3024]);
+    assert_eq!(pixels(&reading.findings.labels.unwrap().labels[0].instances[0].bounding_box), [2016, 1512, 4032, 3024]);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn an_answer_that_was_cut_keeps_what_is_complete_and_says_so() {
     };
     let reading = read(&answer).unwrap();
     assert_eq!(codes(&reading), ["OUTPUT_TRUNCATED", "OUTPUT_REPAIRED"]);
-    let labels = reading.labels.unwrap();
+    let labels = reading.findings.labels.unwrap();
     assert!(labels.truncated);
     assert_eq!(labels.labels.len(), 1);
 }
@@ -113,8 +113,8 @@ fn a_missing_feature_is_named_and_the_others_are_answered() {
     let features = Features { description: true, text: true, ..Default::default() };
     let reading = read_text(r#"{"description": "A cat."}"#, &features, &summit()).unwrap();
     let missing = MissingFeature { name: "text", cause: MissingCause::Unreadable(ABSENT) };
-    assert_eq!(reading.missing, [missing]);
-    assert_eq!((reading.description.as_deref(), reading.text), (Some("A cat."), None));
+    assert_eq!(reading.findings.missing, [missing]);
+    assert_eq!((reading.findings.description.as_deref(), reading.findings.text), (Some("A cat."), None));
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn prose_in_brackets_is_no_answer() {
         assert!(read_text(text, &labels_only(), &summit()).is_err(), "{text}");
     }
     let reading = read_text("[see below]\n{\"labels\":[{\"name\":\"cat\"}]}", &labels_only(), &summit()).unwrap();
-    assert_eq!(reading.labels.unwrap().labels[0].name, "cat");
-    assert!(read_text("[]", &labels_only(), &summit()).unwrap().labels.unwrap().labels.is_empty());
+    assert_eq!(reading.findings.labels.unwrap().labels[0].name, "cat");
+    assert!(read_text("[]", &labels_only(), &summit()).unwrap().findings.labels.unwrap().labels.is_empty());
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_verdict_that_contradicts_its_findings_is_uncertain() {
     ] {
         let reading = read_text(text, &features, &summit()).unwrap();
         assert_eq!(codes(&reading), ["VERDICT_UNCLEAR"]);
-        assert_eq!(reading.sensitivity.unwrap().verdict, Verdict::Uncertain);
+        assert_eq!(reading.findings.sensitivity.unwrap().verdict, Verdict::Uncertain);
     }
 }
 
@@ -167,7 +167,7 @@ fn labels_of_one_name_are_one_and_the_unsure_are_left_out() {
         {"name": "sun", "confidence": 0.1, "instances": []}]}"#;
     let reading = read_text(text, &features, &summit()).unwrap();
     assert_eq!(codes(&reading), ["CONFIDENCE_INVALID"]);
-    let labels = reading.labels.unwrap().labels;
+    let labels = reading.findings.labels.unwrap().labels;
     let found: Vec<_> = labels.iter().map(|label| (label.name.as_str(), label.instances.len())).collect();
     assert_eq!(found, [("cat", 2), ("sky", 0)]);
 }
@@ -176,6 +176,6 @@ fn labels_of_one_name_are_one_and_the_unsure_are_left_out() {
 fn the_prompt_alone_is_answered_by_the_text_as_it_is() {
     let features = Features { prompt: Some("?".into()), ..Default::default() };
     let text = "<result>YES</result>\n<reason>이미지에는 많은 사람들이 모여 있습니다.</reason>";
-    assert_eq!(read_text(text, &features, &summit()).unwrap().answer.as_deref(), Some(text));
+    assert_eq!(read_text(text, &features, &summit()).unwrap().findings.answer.as_deref(), Some(text));
     assert_eq!(read_text(" \n", &features, &summit()).unwrap_err().reason, "it is empty");
 }

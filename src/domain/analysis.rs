@@ -4,25 +4,15 @@ use std::time::Duration;
 
 use super::{BoundingBox, Size, Usage, Warning};
 
-/// The analysis of one picture. A feature's field is set if and only if it was asked for and succeeded.
+/// The analysis of one picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Analysis {
     /// The request's id.
     pub request_id: String,
     /// Facts about the picture.
     pub image: ImageFacts,
-    /// A description in prose.
-    pub description: Option<String>,
-    /// A verdict on sensitive information.
-    pub sensitivity: Option<Sensitivity>,
-    /// Labelled objects.
-    pub labels: Option<Labels>,
-    /// The text in the picture.
-    pub text: Option<DetectedText>,
-    /// The answer to the free prompt.
-    pub answer: Option<String>,
-    /// Features that have no result although others succeeded.
-    pub missing: Vec<MissingFeature>,
+    /// What was found out.
+    pub findings: Findings,
     /// Which model answered; `None` when none was called.
     pub model: Option<ModelFacts>,
     /// Tokens and calls.
@@ -33,6 +23,23 @@ pub struct Analysis {
     pub warnings: Vec<Warning>,
     /// The model's own answer, when asked for.
     pub raw_output: Option<String>,
+}
+
+/// What was found out. A feature's field is set if and only if it was asked for and succeeded.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Findings {
+    /// A description in prose.
+    pub description: Option<String>,
+    /// A verdict on sensitive information.
+    pub sensitivity: Option<Sensitivity>,
+    /// Labelled objects.
+    pub labels: Option<Labels>,
+    /// The text in the picture.
+    pub text: Option<DetectedText>,
+    /// The answer to the free prompt.
+    pub answer: Option<String>,
+    /// Features that were asked for and have no result.
+    pub missing: Vec<MissingFeature>,
 }
 
 /// A feature that was asked for and has no result.

@@ -9,8 +9,8 @@ mod usage;
 mod warning;
 
 pub use analysis::{
-    Analysis, DetectedText, ImageFacts, Label, LabelInstance, Labels, MissingCause, MissingFeature, ModelFacts,
-    SensitiveFinding, Sensitivity, StopReason, TextLine, Timing, Verdict,
+    Analysis, DetectedText, Findings, ImageFacts, Label, LabelInstance, Labels, MissingCause, MissingFeature,
+    ModelFacts, SensitiveFinding, Sensitivity, StopReason, TextLine, Timing, Verdict,
 };
 pub use geometry::{Adjustment, BoundingBox, Frame, NormalizedBox, RawBox, Size};
 pub use model::{ModelProfile, Thinking, VisionTier};

@@ -5,25 +5,26 @@ use std::time::Duration;
 use super::status;
 use crate::{
     domain::{
-        Adjustment, Analysis, BoundingBox, DetectedText, ImageFacts, Label, LabelInstance, Labels, MissingFeature,
-        ModelFacts, SensitiveFinding, Sensitivity, Size, StopReason, TextLine, Timing, Usage, Verdict, Warning,
+        Adjustment, Analysis, BoundingBox, DetectedText, Findings, ImageFacts, Label, LabelInstance, Labels,
+        MissingFeature, ModelFacts, SensitiveFinding, Sensitivity, Size, StopReason, TextLine, Timing, Usage, Verdict,
+        Warning,
     },
     proto,
 };
 
 /// The wire form of an analysis.
 pub(super) fn analysis(analysis: Analysis) -> proto::ImageAnalysis {
-    let feature_errors = analysis.missing.into_iter().map(feature_error).collect();
+    let Findings { description, sensitivity: verdict, labels: found, text: lines, answer, missing } = analysis.findings;
     proto::ImageAnalysis {
         request_id: analysis.request_id,
         image: Some(image(analysis.image)),
-        description: analysis.description.map(|text| proto::Description { text }),
-        sensitivity: analysis.sensitivity.map(sensitivity),
-        labels: analysis.labels.map(labels),
-        text: analysis.text.map(text),
-        answer: analysis.answer.map(|text| proto::Answer { text }),
+        description: description.map(|text| proto::Description { text }),
+        sensitivity: verdict.map(sensitivity),
+        labels: found.map(labels),
+        text: lines.map(text),
+        answer: answer.map(|text| proto::Answer { text }),
         extraction: None,
-        feature_errors,
+        feature_errors: missing.into_iter().map(feature_error).collect(),
         model: analysis.model.map(model),
         usage: Some(usage(analysis.usage)),
         timing: Some(timing(analysis.timing)),

@@ -17,8 +17,8 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     answer,
     domain::{
-        Analysis, Features, Frame, ImageFacts, MissingCause, MissingFeature, ModelFacts, ModelProfile, ObjectRef,
-        Options, StopReason, Timing, Usage, Warning, WarningCode,
+        Analysis, Features, Findings, Frame, ImageFacts, MissingCause, MissingFeature, ModelFacts, ModelProfile,
+        ObjectRef, Options, StopReason, Timing, Usage, Warning, WarningCode,
     },
     imaging::{self, Encoded, Prepared},
     prompt,
@@ -139,7 +139,7 @@ impl Analyzer {
         } else {
             self.ask(&job, &question, &prepared.frame, &mut analysis, &mut timing).await?;
             let missing = unsupported.iter().map(|name| MissingFeature { name, cause: MissingCause::Unsupported });
-            analysis.missing.extend(missing);
+            analysis.findings.missing.extend(missing);
         }
         timing.total = job.received.elapsed();
         analysis.timing = timing;
@@ -231,7 +231,8 @@ impl Analyzer {
             upstream_request_id: asked.reply.upstream_request_id,
         });
         analysis.raw_output = job.options.include_raw_output.then_some(asked.reply.text);
-        fill(analysis, reading);
+        analysis.findings = reading.findings;
+        analysis.warnings.extend(reading.warnings);
         Ok(())
     }
 }
@@ -258,12 +259,7 @@ fn facts(job: &Job, fetched: &Fetched, prepared: &Prepared) -> Analysis {
             etag: fetched.etag.clone(),
             version_id: fetched.version_id.clone(),
         },
-        description: None,
-        sensitivity: None,
-        labels: None,
-        text: None,
-        answer: None,
-        missing: Vec::new(),
+        findings: Findings::default(),
         model: None,
         usage: Usage { image_tokens: prepared.image_tokens, ..Usage::default() },
         timing: Timing { total: Duration::ZERO, ..Timing::default() },
@@ -320,14 +316,4 @@ fn model_warnings(question: &Question, options: &Options) -> Vec<Warning> {
         warnings.push(Warning::new(WarningCode::ModelIsDetector, message));
     }
     warnings
-}
-
-fn fill(analysis: &mut Analysis, reading: answer::Reading) {
-    analysis.description = reading.description;
-    analysis.sensitivity = reading.sensitivity;
-    analysis.labels = reading.labels;
-    analysis.text = reading.text;
-    analysis.answer = reading.answer;
-    analysis.missing = reading.missing;
-    analysis.warnings.extend(reading.warnings);
 }

@@ -12,7 +12,7 @@ use tokio::{
 use crate::support::{
     bedrock::{Bedrock, Reply},
     s3::S3,
-    service::{assert_error, connect, describe, label, object, photo},
+    service::{assert_error, connect, content, describe, label, object, photo},
 };
 
 type Environment = Vec<(&'static str, String)>;
@@ -110,6 +110,30 @@ async fn awss_own_variables_point_the_server_anywhere() {
     assert_eq!(analysis.model.unwrap().region, "eu-west-1");
     assert_eq!(bedrock.only_request().model_id, "us.anthropic.claude-haiku-4-5-20251001-v1:0");
     assert_eq!(s3.requests().pop().unwrap().bucket, "photos", "path style");
+}
+
+/// An endpoint that nobody listens on.
+fn nobody() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test]
+async fn endpoints_that_cannot_be_reached_are_unavailable() {
+    let mut environment = without_aws();
+    environment.extend([
+        ("AWS_ENDPOINT_URL_S3", nobody()),
+        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", nobody()),
+        ("AWS_ACCESS_KEY_ID", "AKID".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+    ]);
+    let server = Server::start(&["--listen", "127.0.0.1:0"], &environment).await;
+    let mut client = connect(server.address).await;
+    let outcome = client.analyze_image(object("summit.jpeg", describe())).await;
+    assert_error(outcome.map(|_| ()), tonic::Code::Unavailable, "STORAGE_UNAVAILABLE");
+    let outcome = client.analyze_image(content(&photo("rocket.jpg"), describe())).await;
+    let (_, details) = assert_error(outcome.map(|_| ()), tonic::Code::Unavailable, "MODEL_UNAVAILABLE");
+    assert_eq!(details.info.metadata["model_call_count"], "3", "a connection that was never made is tried again");
 }
 
 #[tokio::test]
