@@ -121,6 +121,10 @@ fn without_answer(error: &InvokeError) -> ModelError {
     if is_credentials_failure(error) {
         return ModelError::Credentials { detail };
     }
-    let retryable = matches!(error, SdkError::DispatchFailure(failure) if failure.is_io() && !failure.is_timeout());
+    let retryable = match error {
+        // The SDK calls a connection that closed before the answer transient rather than an I/O error.
+        SdkError::DispatchFailure(failure) => failure.is_io() || failure.as_other().is_some(),
+        _ => false,
+    };
     ModelError::Unavailable { detail, retryable }
 }

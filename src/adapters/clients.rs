@@ -10,7 +10,7 @@ use aws_credential_types::provider::{ProvideCredentials as _, error::Credentials
 use aws_sdk_bedrockruntime::config::{Credentials, SharedCredentialsProvider};
 use aws_types::service_config::ServiceConfigKey;
 
-/// The Region when neither the environment nor a profile names one.
+/// The Region when neither the environment, a profile nor the instance's metadata names one.
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// Time to make a connection.
@@ -63,7 +63,7 @@ impl std::fmt::Debug for StaticCredentials {
 }
 
 /// Makes the clients from AWS's own chain of environment, profiles and metadata, or for `endpoints`. No call of either
-/// outlives `max_call_time`.
+/// waits longer than `max_call_time` for its answer; a body is bounded by whoever reads it.
 pub async fn connect(endpoints: Option<&Endpoints>, max_call_time: Duration) -> Clients {
     let shared = match endpoints {
         Some(endpoints) => fixed(endpoints),

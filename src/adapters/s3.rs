@@ -129,15 +129,23 @@ fn without_answer(error: &GetError) -> StoreError {
         return StoreError::Credentials { detail };
     }
     // The SDK itself finds the bucket impossible before anything is sent.
-    let unsent = matches!(error, SdkError::ConstructionFailure(_)) || detail.contains("ResolveEndpointError");
+    let unsent = matches!(error, SdkError::ConstructionFailure(_)) || is_endpoint_failure(error);
     if unsent { StoreError::Rejected { code: "InvalidBucket".to_owned() } } else { StoreError::Unavailable { detail } }
+}
+
+/// Whether the SDK found no endpoint for the bucket. Its error type is not public, but its name stands in the debug form.
+fn is_endpoint_failure(error: &GetError) -> bool {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.into_iter().any(|cause| format!("{cause:?}").starts_with("ResolveEndpointError"))
 }
 
 fn or(code: &str, otherwise: &str) -> String {
     if code.is_empty() { otherwise.to_owned() } else { code.to_owned() }
 }
 
-/// An error with its causes, for the log.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    aws_sdk_s3::error::DisplayErrorContext(error).to_string().chars().take(500).collect()
+/// An error with its causes, for the log. By their words alone: the debug form of some holds the whole response.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let words: Vec<String> = causes.map(ToString::to_string).collect();
+    words.join(": ").chars().take(500).collect()
 }

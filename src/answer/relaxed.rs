@@ -101,6 +101,7 @@ impl<'a> Parser<'a> {
     fn object(&mut self, depth: usize) -> Read<Value> {
         self.take();
         let mut map = Map::new();
+        let mut separated = true;
         let done = |map| Read::Done(Value::Object(map));
         let cut = |map| Read::Cut(Some(Value::Object(map)));
         loop {
@@ -114,11 +115,14 @@ impl<'a> Parser<'a> {
                 Some(',') => {
                     self.repaired |= map.is_empty();
                     self.take();
+                    separated = true;
                     self.trailing_comma('}');
                     continue;
                 }
                 Some(_) => {}
             }
+            self.repaired |= !separated;
+            separated = false;
             let key = match self.key() {
                 Read::Done(key) => key,
                 Read::Cut(_) => return cut(map),
@@ -183,11 +187,12 @@ impl<'a> Parser<'a> {
                 }
                 Some(_) => {}
             }
-            if separated {
-                separated = false;
-            } else if !items.is_empty() {
+            // Prose in brackets is no list without its commas.
+            if !separated && depth == 0 && !matches!(self.peek(), Some('{' | '[')) {
                 return Read::Bad;
             }
+            self.repaired |= !separated;
+            separated = false;
             self.in_list = true;
             match self.value(depth + 1) {
                 Read::Done(value) => items.push(value),
@@ -254,6 +259,7 @@ impl<'a> Parser<'a> {
         let rest = self.rest();
         if !(0xD800..0xDC00).contains(&high) || !rest.starts_with("\\u") {
             let lost_pair = (0xD800..0xDC00).contains(&high) && "\\u".starts_with(rest);
+            self.repaired |= (0xD800..0xE000).contains(&high);
             return if lost_pair { Read::Cut(None) } else { Read::Done(scalar(high)) };
         }
         let before = self.at;
@@ -265,6 +271,7 @@ impl<'a> Parser<'a> {
             Read::Done(_) => {
                 // Not its other half: it is read again as a character of its own.
                 self.at = before;
+                self.repaired = true;
                 Read::Done(char::REPLACEMENT_CHARACTER)
             }
             Read::Cut(_) => Read::Cut(None),
@@ -293,7 +300,8 @@ impl<'a> Parser<'a> {
         word
     }
 
-    /// A number or a literal; inside an object also text without quotes, as in the value of `label: stage`.
+    /// A number or a literal; anywhere but in the outermost list also text without quotes, as in `label: stage` and in a
+    /// box of `.5` and `10px`.
     fn word(&mut self, depth: usize) -> Read<Value> {
         let word = self.bare_word();
         if word.is_empty() {
@@ -313,8 +321,8 @@ impl<'a> Parser<'a> {
             "True" => (Value::Bool(true), false),
             "False" => (Value::Bool(false), false),
             "None" | "undefined" | "NaN" => (Value::Null, false),
-            // In a list this would make entries of prose in brackets.
-            _ if self.in_list || depth == 0 => return Read::Bad,
+            // In the outermost list this would make entries of prose in brackets.
+            _ if self.in_list && depth <= 1 => return Read::Bad,
             other => (Value::String(other.to_owned()), false),
         };
         self.repaired |= !is_json;

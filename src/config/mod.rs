@@ -126,7 +126,7 @@ impl ServerArgs {
     /// # Errors
     /// When a variable holds nonsense.
     pub fn from_environment() -> Result<Self, clap::Error> {
-        let command = Self::augment_args(clap::Command::new("sightline"));
+        let command = without_empty_variables(Self::augment_args(clap::Command::new("sightline")));
         Self::from_arg_matches(&command.try_get_matches_from(["sightline"])?)
     }
 
@@ -198,10 +198,11 @@ pub fn without_empty_variables(command: clap::Command) -> clap::Command {
     command.mut_args(|arg| if is_empty(&arg) { arg.env(None) } else { arg }).mut_subcommands(without_empty_variables)
 }
 
-/// An address, or a host name with a port.
+/// An address, or a host name with a port: of its addresses the first of IPv4, else the first.
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let mut found = text.to_socket_addrs().map_err(|error| error.to_string())?;
-    found.next().ok_or_else(|| "the name has no address".to_owned())
+    let found: Vec<SocketAddr> = text.to_socket_addrs().map_err(|error| error.to_string())?.collect();
+    let chosen = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    chosen.copied().ok_or_else(|| "the name has no address".to_owned())
 }
 
 fn model_id(text: &str) -> Result<String, String> {

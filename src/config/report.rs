@@ -93,9 +93,13 @@ fn show(value: &str, shown: Shown) -> String {
     match shown {
         Shown::Whole => value.to_owned(),
         Shown::Redacted => "(set)".to_owned(),
-        Shown::Url => match value.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
-            Some((scheme, (_, host))) => format!("{scheme}://(redacted)@{host}"),
-            None => value.to_owned(),
-        },
+        Shown::Url => {
+            let (scheme, rest) = value.split_once("://").map_or(("", value), |(scheme, rest)| (scheme, rest));
+            match rest.rsplit_once('@') {
+                Some((_, host)) if scheme.is_empty() => format!("(redacted)@{host}"),
+                Some((_, host)) => format!("{scheme}://(redacted)@{host}"),
+                None => value.to_owned(),
+            }
+        }
     }
 }

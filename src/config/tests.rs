@@ -27,6 +27,7 @@ fn secrets_are_redacted() {
         "AWS_SECRET_ACCESS_KEY" | "AWS_SESSION_TOKEN" | "AWS_BEARER_TOKEN_BEDROCK" | "AWS_ACCESS_KEY_ID" => {
             Some("hunter2".to_owned())
         }
+        "HTTPS_PROXY" => Some("alice:hunter2@proxy:3128".to_owned()),
         "AWS_REGION" => Some("eu-west-1".to_owned()),
         _ => None,
     });

@@ -203,7 +203,7 @@ pub enum StopReason {
 pub struct Timing {
     /// From the request's arrival to the response.
     pub total: Duration,
-    /// Waiting for a free slot.
+    /// Waiting for a free worker to prepare the picture.
     pub queue: Duration,
     /// Reading from S3.
     pub fetch: Duration,

@@ -5,7 +5,7 @@
 pub struct Warning {
     /// Its stable code.
     pub code: WarningCode,
-    /// Plain English, under 300 characters.
+    /// Plain English, a sentence or two.
     pub message: String,
 }
 
@@ -39,7 +39,7 @@ pub enum WarningCode {
     EntriesDropped,
     /// A confidence outside [0, 1] was left out.
     ConfidenceInvalid,
-    /// The verdict was missing or not one that is known.
+    /// The verdict was missing, not one that is known, or at odds with the findings.
     VerdictUnclear,
     /// The model stopped at the most output tokens; lists may be cut.
     OutputTruncated,

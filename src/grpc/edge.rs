@@ -2,13 +2,14 @@
 //! call by its deadline, and gives the errors that the transport itself answers the details that every error carries.
 
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
@@ -22,9 +23,41 @@ pub(super) struct Arrival {
     pub(super) deadline: Deadline,
 }
 
+/// Counts the calls in flight, so that a drain ends with the last of them: health watches and reflection streams stay
+/// open as long as their callers like and are none.
+#[derive(Debug, Clone)]
+pub(super) struct InFlight(Arc<watch::Sender<usize>>);
+
+impl InFlight {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    fn enter(&self) -> Entered {
+        self.0.send_modify(|count| *count += 1);
+        Entered(self.clone())
+    }
+
+    /// Resolves when there is none.
+    pub(super) async fn none(&self) {
+        // The sender is this value's own: it cannot be gone.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+/// One call in flight, until it is dropped.
+struct Entered(InFlight);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
 /// Makes [`Edge`].
 #[derive(Debug, Clone)]
 pub(super) struct EdgeLayer {
+    pub(super) in_flight: InFlight,
     /// Longest time for one call, whatever its caller allows.
     pub(super) longest: Duration,
 }
@@ -33,7 +66,7 @@ impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
 
     fn layer(&self, inner: S) -> Edge<S> {
-        Edge { inner, longest: self.longest }
+        Edge { inner, longest: self.longest, in_flight: self.in_flight.clone() }
     }
 }
 
@@ -42,6 +75,7 @@ impl<S> Layer<S> for EdgeLayer {
 pub(super) struct Edge<S> {
     inner: S,
     longest: Duration,
+    in_flight: InFlight,
 }
 
 impl<S> Service<Request<Body>> for Edge<S>
@@ -63,14 +97,19 @@ where
         if !request.uri().path().starts_with("/sightline.") {
             return Box::pin(self.inner.call(request));
         }
+        let entered = self.in_flight.enter();
         let at = Instant::now();
         let deadline = deadline::of(request.headers(), at, self.longest);
         request.extensions_mut().insert(Arrival { at, deadline });
         let answer = self.inner.call(request);
         Box::pin(async move {
+            let _entered = entered;
             match deadline.bound(Stage::Receive, answer).await {
                 Ok(answer) => answer.map(explained),
-                Err(error) => Ok(status::failure(&error).into_status("").into_http()),
+                Err(error) => {
+                    tracing::info!(cause = %error, "refused before a handler ran");
+                    Ok(status::failure(&error).into_status("").into_http())
+                }
             }
         })
     }
@@ -80,7 +119,10 @@ where
 fn explained(response: Response<Body>) -> Response<Body> {
     match Status::from_header_map(response.headers()) {
         Some(status) if status.code() != Code::Ok && status.details().is_empty() => {
-            status::of_the_transport(status.code(), status.message()).into_status("").into_http()
+            let failure = status::of_the_transport(status.code(), status.message());
+            let (code, reason) = failure.summary();
+            tracing::info!(?code, reason, "refused before a handler ran");
+            failure.into_status("").into_http()
         }
         _ => response,
     }

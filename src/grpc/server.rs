@@ -11,7 +11,11 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Service, edge::EdgeLayer, status};
+use super::{
+    Service,
+    edge::{EdgeLayer, InFlight},
+    status,
+};
 use crate::proto::{self, image_analysis_service_server::ImageAnalysisServiceServer};
 
 /// How the transport behaves.
@@ -30,7 +34,7 @@ const MAX_STREAMS: u32 = 1024;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Resets that a client may have pending before it is taken for an attack.
 const MAX_PENDING_RESETS: usize = 64;
-/// Time for calls that were cut to tell their callers.
+/// Time for the last answers to reach their callers.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves until `shutdown` resolves, then stops accepting and lets calls in flight finish within the drain timeout.
@@ -47,7 +51,8 @@ pub async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::NotServing).await;
-    let edge = EdgeLayer { longest: service.max_request_time() };
+    let in_flight = InFlight::new();
+    let edge = EdgeLayer { longest: service.max_request_time(), in_flight: in_flight.clone() };
     let (cut, cut_off) = watch::channel(false);
     let analysis = ImageAnalysisServiceServer::new(service.until(cut_off))
         .max_decoding_message_size(transport.max_message_bytes)
@@ -70,9 +75,11 @@ pub async fn serve(
         .add_service(reflection().build_v1alpha()?)
         .add_service(analysis)
         .serve_with_incoming_shutdown(incoming(listener), closed(stopped.clone()));
-    // Waiting for connections has no end of its own: a client that never hangs up must not hold the process.
+    // The server waits for connections, and those have no end of their own: a client that never hangs up, or that watches
+    // health, must not hold the process.
     tokio::select! {
         outcome = server => outcome?,
+        () = last_call(stopped.clone(), in_flight) => {}
         () = overdue(stopped, transport.drain_timeout, cut) => {}
         () = draining => {}
     }
@@ -109,6 +116,13 @@ async fn drain(
 async fn closed(mut stopped: watch::Receiver<bool>) {
     // The sender lives as long as the server; if it were gone, stopping would be right too.
     let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Resolves when the server drains and no call is in flight any more.
+async fn last_call(stopped: watch::Receiver<bool>, in_flight: InFlight) {
+    closed(stopped).await;
+    in_flight.none().await;
+    tokio::time::sleep(LAST_WORDS).await;
 }
 
 /// Resolves when the drain has taken too long: calls in flight are told DRAINING, and what they do upstream ends.

@@ -166,7 +166,7 @@ fn capabilities(model: &ModelProfile, is_default: bool) -> proto::ModelCapabilit
     }
 }
 
-/// The line of a call whose caller has left: dropped with the call, unless it was forgotten because the call ended.
+/// The line of a call whose caller has left, or that panicked: dropped with the call, unless it was forgotten because the call ended.
 struct Unfinished<'a> {
     request_id: &'a str,
     received: Instant,
@@ -174,7 +174,12 @@ struct Unfinished<'a> {
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        tracing::info!(request_id = self.request_id, elapsed = ?self.received.elapsed(), "cancelled by the caller");
+        let (request_id, elapsed) = (self.request_id, self.received.elapsed());
+        if std::thread::panicking() {
+            tracing::error!(request_id, ?elapsed, "panicked");
+        } else {
+            tracing::info!(request_id, ?elapsed, "cancelled by the caller");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{answer::Unreadable, domain::ObjectRef, imaging::ImageError};
 pub enum Stage {
     /// Receiving the request message.
     Receive,
-    /// Waiting for a free slot.
+    /// Waiting for a free worker to prepare the picture.
     Queue,
     /// Reading from S3.
     Fetch,

@@ -83,7 +83,7 @@ pub struct Analyzer {
     workers: Arc<Semaphore>,
 }
 
-/// A picture that was read, ready for the model.
+/// The file as it was read.
 struct Fetched {
     bytes: Bytes,
     etag: Option<String>,

@@ -14,7 +14,7 @@ use crate::{
 /// A place where pictures lie.
 #[async_trait]
 pub trait ImageStore: Send + Sync + 'static {
-    /// Reads one object whole, with one request. Its size is checked before and while reading. Dropping the future ends
+    /// Reads one object whole, with one GetObject, which may be repeated after a fault. Its size is checked before and while reading. Dropping the future ends
     /// the request.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ pub enum ModelError {
     /// A quota of the account is used up; asking again soon will not help.
     #[error("quota exceeded")]
     QuotaExceeded,
-    /// The account has no access to the model, or the role may not invoke it.
+    /// The account has no access to the model, the role may not invoke it, or the service does not know the id.
     #[error("not enabled: {detail}")]
     NotEnabled {
         /// What is wrong, for the log.

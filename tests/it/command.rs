@@ -228,6 +228,33 @@ async fn the_demo_prints_results_and_draws_pictures() {
 }
 
 #[tokio::test]
+async fn the_demo_stays_up_until_it_is_told_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let mut child = command()
+        .args(["demo", "--serve", "--listen", "127.0.0.1:0", "--out", out])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next_line().await.unwrap().expect("a grpcurl command with the address");
+        if let Some(rest) = line.trim().strip_prefix("grpcurl -plaintext 127.0.0.1:") {
+            let port: u16 = rest.split_whitespace().next().unwrap().parse().unwrap();
+            break SocketAddr::from(([127, 0, 0, 1], port));
+        }
+    };
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let mut client = connect(address).await;
+    let analysis = client.analyze_image(object("coffee.png", label())).await.unwrap().into_inner().analysis.unwrap();
+    assert_inside(&analysis);
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
 async fn help_documents_every_setting() {
     let (code, text, _) = output(&["serve", "--help"]).await;
     assert_eq!(code, 0);

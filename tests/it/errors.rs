@@ -229,6 +229,45 @@ async fn every_refusal_of_bedrock_has_its_own_reason() {
 }
 
 #[tokio::test]
+async fn what_the_service_says_in_words_alone_is_understood() {
+    let service = Service::with(&["--max-model-attempts", "1"]).await;
+    for (message, code, reason) in [
+        ("Could not process image", Code::InvalidArgument, "IMAGE_CORRUPT"),
+        ("The provided model identifier is invalid.", Code::FailedPrecondition, "MODEL_NOT_ENABLED"),
+        ("This model version has reached the end of its life.", Code::FailedPrecondition, "MODEL_END_OF_LIFE"),
+        ("Output blocked by content filtering policy", Code::FailedPrecondition, "CONTENT_FILTERED"),
+    ] {
+        service.bedrock.push(Reply::validation(message));
+        assert_error(service.analyze(content(&photo("rocket.jpg"), describe())).await, code, reason);
+    }
+    for (original, code, reason) in
+        [(503, Code::Unavailable, "MODEL_UNAVAILABLE"), (400, Code::Internal, "MODEL_REQUEST_REJECTED")]
+    {
+        let body = json!({"message": "the model failed", "originalStatusCode": original});
+        service.bedrock.push(Reply::json(424, body).header("x-amzn-errortype", "ModelErrorException"));
+        assert_error(service.analyze(content(&photo("rocket.jpg"), describe())).await, code, reason);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_not_paid_for_twice() {
+    let service = Service::start().await;
+    service.bedrock.push(Reply::cut());
+    let outcome = service.analyze(content(&photo("rocket.jpg"), describe())).await;
+    assert_error(outcome, Code::Unavailable, "MODEL_UNAVAILABLE");
+    assert_eq!(service.bedrock.requests().len(), 1, "an answer that breaks off has been paid for");
+}
+
+#[tokio::test]
+async fn an_access_point_that_the_endpoint_cannot_have_is_refused() {
+    let service = Service::start().await;
+    let mut request = object("key", describe());
+    s3_object(&mut request).bucket = "arn:aws:s3:nowhere".to_owned();
+    let (_, details) = assert_error(service.analyze(request).await, Code::InvalidArgument, "FIELD_INVALID");
+    assert!(details.get::<pb::BadRequest>("BadRequest").is_some());
+}
+
+#[tokio::test]
 async fn refusals_and_filters_of_the_model_are_no_answers() {
     let service = Service::start().await;
     let refusal = Reply::messages(json!([]), "refusal", json!({"input_tokens": 9, "output_tokens": 0}));

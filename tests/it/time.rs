@@ -3,11 +3,12 @@
 use serde_json::json;
 use sightline::proto::{AnalyzeImageRequest, AnalyzeImageResponse};
 use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::support::{
     bedrock::Reply,
     s3::Fault,
-    service::{BUCKET, Service, assert_error, connect, content, describe, object, photo, within},
+    service::{BUCKET, Service, assert_error, channel, connect, content, describe, object, photo, within},
 };
 
 #[tokio::test]
@@ -46,7 +47,7 @@ async fn the_servers_maximum_holds_without_a_callers_deadline() {
 #[tokio::test]
 async fn a_message_that_never_comes_whole_is_bounded_too() {
     let service = Service::with(&["--request-timeout", "300ms"]).await;
-    let mut client = tonic::client::Grpc::new(crate::support::service::channel(service.running.address).await);
+    let mut client = tonic::client::Grpc::new(channel(service.running.address).await);
     client.ready().await.unwrap();
     // The stream of messages never yields one and never ends.
     let codec = tonic_prost::ProstCodec::<AnalyzeImageRequest, AnalyzeImageResponse>::default();
@@ -117,6 +118,15 @@ async fn stopping_lets_calls_in_flight_finish() {
     let analysis = call.await.unwrap().unwrap().into_inner().analysis.unwrap();
     assert_eq!(analysis.description.unwrap().text, "late");
     stopping.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_those_who_watch_health() {
+    let service = Service::with(&["--drain-timeout", "1h"]).await;
+    let mut client = HealthClient::new(channel(service.running.address).await);
+    let mut statuses = client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    while statuses.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+    service.running.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -47,6 +47,20 @@ fn prose_in_brackets_is_no_list() {
 }
 
 #[test]
+fn one_odd_number_does_not_lose_the_answer() {
+    let parsed = parse(r#"{"labels": [{"box": [10, +5, .5, 60px]} {"box": [1, 2, 3, 4]}] "a": 1}"#).unwrap();
+    assert_eq!(parsed.value, json!({"labels": [{"box": [10, "+5", ".5", "60px"]}, {"box": [1, 2, 3, 4]}], "a": 1}));
+    assert!(parsed.repaired);
+}
+
+#[test]
+fn a_missing_comma_is_said() {
+    assert!(parse(r#"{"a": "b" "c": "d"}"#).unwrap().repaired);
+    assert!(parse(r#"[{"a": 1} {"a": 2}]"#).unwrap().repaired);
+    assert!(!parse(r#"{"a": "b", "c": ["d", {}]}"#).unwrap().repaired);
+}
+
+#[test]
 fn half_a_surrogate_pair_is_a_replacement_character() {
     assert_eq!(parse(r#"["\ud83d\u0041", "\ud83d!"]"#).unwrap().value, json!(["\u{fffd}A", "\u{fffd}!"]));
 }
