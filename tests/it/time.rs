@@ -15,7 +15,7 @@ use crate::support::{
 async fn the_callers_deadline_ends_a_silent_model_call() {
     let service = Service::start().await;
     service.bedrock.push(Reply::hang());
-    let outcome = service.analyze(within(600, content(&photo("rocket.jpg"), describe()))).await;
+    let outcome = service.analyze(within(2_000, content(&photo("rocket.jpg"), describe()))).await;
     let (_, details) = assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     assert_eq!(details.info.metadata["stage"], "model");
     service.bedrock.abandoned(1).await;
@@ -28,7 +28,7 @@ async fn the_callers_deadline_ends_a_silent_read() {
     service.s3.put(BUCKET, "key", photo("rocket.jpg"));
     for (count, fault) in [(1, Fault::Hang), (2, Fault::HangInBody)] {
         service.s3.fault(BUCKET, "key", fault);
-        let outcome = service.analyze(within(500, object("key", describe()))).await;
+        let outcome = service.analyze(within(1_500, object("key", describe()))).await;
         let (_, details) = assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
         assert_eq!(details.info.metadata["stage"], "fetch");
         service.s3.abandoned(count).await;
@@ -37,7 +37,7 @@ async fn the_callers_deadline_ends_a_silent_read() {
 
 #[tokio::test]
 async fn the_servers_maximum_holds_without_a_callers_deadline() {
-    let service = Service::with(&["--request-timeout", "400ms"]).await;
+    let service = Service::with(&["--request-timeout", "2s"]).await;
     service.bedrock.push(Reply::hang());
     let outcome = service.analyze(content(&photo("rocket.jpg"), describe())).await;
     assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
