@@ -54,9 +54,8 @@ pub async fn serve(
     let in_flight = InFlight::new();
     let edge = EdgeLayer { longest: service.max_request_time(), in_flight: in_flight.clone() };
     let (cut, cut_off) = watch::channel(false);
-    let analysis = ImageAnalysisServiceServer::new(service.until(cut_off))
-        .max_decoding_message_size(transport.max_message_bytes)
-        .max_encoding_message_size(usize::MAX);
+    let analysis =
+        ImageAnalysisServiceServer::new(service.until(cut_off)).max_decoding_message_size(transport.max_message_bytes);
     let (stop, stopped) = watch::channel(false);
     let draining = drain(health.clone(), ready, shutdown, stop);
     let server = Server::builder()
