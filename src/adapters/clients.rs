@@ -128,8 +128,7 @@ fn has_s3_endpoint(shared: &SdkConfig) -> bool {
 
 /// Whether a call failed because the server has no credentials to sign it with.
 pub(super) fn is_credentials_failure(error: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.into_iter().any(|cause| {
+    causes(error).any(|cause| {
         cause.is::<CredentialsError>()
             // The orchestrator's own error when no provider is set is not public.
             || cause.to_string().contains("Be sure to set an identity")
@@ -147,4 +146,11 @@ impl Clients {
             None => Err(CredentialsError::not_loaded("no provider of credentials is configured")),
         }
     }
+}
+
+/// An error and what caused it, outermost first.
+pub(super) fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }

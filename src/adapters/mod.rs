@@ -7,4 +7,4 @@ mod s3;
 
 pub use bedrock::BedrockModel;
 pub use clients::{Clients, Endpoints, StaticCredentials, connect};
-pub use s3::S3Store;
+pub use s3::{GetError, S3Store, send_get_object};

@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    operation::get_object::{GetObjectError, GetObjectOutput},
+    operation::get_object::{GetObjectError, GetObjectOutput, builders::GetObjectFluentBuilder},
 };
 use bytes::Bytes;
 
-use super::clients::is_credentials_failure;
+use super::clients::{causes, is_credentials_failure};
 use crate::{
     domain::ObjectRef,
     pipeline::{ImageStore, StoreError, StoredObject},
@@ -30,21 +30,15 @@ impl S3Store {
 #[async_trait]
 impl ImageStore for S3Store {
     async fn get(&self, object: &ObjectRef, max_bytes: u64) -> Result<StoredObject, StoreError> {
-        let request = self.client.get_object();
-        let request = request
+        let request = self
+            .client
+            .get_object()
             .bucket(&object.bucket)
             .key(&object.key)
             .set_version_id(object.version_id.clone())
             .set_if_match(object.expected_etag.as_deref().map(quoted))
             .set_expected_bucket_owner(object.expected_bucket_owner.clone());
-        let outcome = if object.bucket.starts_with("arn:") {
-            // An access point is named in the host name, whatever the endpoint.
-            let by_host = aws_sdk_s3::config::Builder::new().force_path_style(false);
-            request.customize().config_override(by_host).send().await
-        } else {
-            request.send().await
-        };
-        let output = outcome.map_err(|error| meaning(&error, object))?;
+        let output = send_get_object(request, &object.bucket).await.map_err(|error| meaning(&error, object))?;
         let etag = output.e_tag().map(|etag| etag.trim_matches('"').to_owned());
         // Some servers that speak S3 do not look at If-Match.
         if let (Some(expected), Some(found)) = (&object.expected_etag, &etag)
@@ -56,6 +50,19 @@ impl ImageStore for S3Store {
         let bytes = read(output, max_bytes).await?;
         Ok(StoredObject { bytes, etag, version_id })
     }
+}
+
+/// Sends a GetObject for `bucket`, by path or host as the bucket needs.
+///
+/// # Errors
+/// The SDK's own.
+pub async fn send_get_object(request: GetObjectFluentBuilder, bucket: &str) -> Result<GetObjectOutput, GetError> {
+    if bucket.starts_with("arn:") {
+        // An access point is named in the host name, whatever the endpoint.
+        let by_host = aws_sdk_s3::config::Builder::new().force_path_style(false);
+        return request.customize().config_override(by_host).send().await;
+    }
+    request.send().await
 }
 
 /// `If-Match` wants the quotes that S3's own events leave out.
@@ -82,7 +89,8 @@ async fn read(output: GetObjectOutput, limit: u64) -> Result<Bytes, StoreError> 
     Ok(Bytes::from(bytes))
 }
 
-type GetError = SdkError<GetObjectError, aws_sdk_s3::config::http::HttpResponse>;
+/// Why a GetObject failed.
+pub type GetError = SdkError<GetObjectError, aws_sdk_s3::config::http::HttpResponse>;
 
 /// What an error of the SDK means. Codes first: S3 models few of its errors.
 fn meaning(error: &GetError, object: &ObjectRef) -> StoreError {
@@ -135,8 +143,7 @@ fn without_answer(error: &GetError) -> StoreError {
 
 /// Whether the SDK found no endpoint for the bucket. Its error type is not public, but its name stands in the debug form.
 fn is_endpoint_failure(error: &GetError) -> bool {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    causes.into_iter().any(|cause| format!("{cause:?}").starts_with("ResolveEndpointError"))
+    causes(error).any(|cause| format!("{cause:?}").starts_with("ResolveEndpointError"))
 }
 
 fn or(code: &str, otherwise: &str) -> String {
@@ -145,7 +152,6 @@ fn or(code: &str, otherwise: &str) -> String {
 
 /// An error with its causes, for the log. By their words alone: the debug form of some holds the whole response.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let words: Vec<String> = causes.map(ToString::to_string).collect();
+    let words: Vec<String> = causes(error).map(ToString::to_string).collect();
     words.join(": ").chars().take(500).collect()
 }

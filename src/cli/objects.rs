@@ -7,6 +7,7 @@ use aws_sdk_s3::{
 use bytes::{Bytes, BytesMut};
 
 use super::plain;
+use crate::adapters;
 
 /// Why an object cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -69,14 +70,7 @@ pub struct Object {
 /// # Errors
 /// S3's own, or an object that is larger.
 pub async fn read(client: &Client, bucket: &str, key: &str, limit: u64) -> Result<Object, ObjectError> {
-    let request = client.get_object().bucket(bucket).key(key);
-    let answer = if bucket.starts_with("arn:") {
-        // An access point is named in the host name, whatever the endpoint.
-        let by_host = aws_sdk_s3::config::Builder::new().force_path_style(false);
-        request.customize().config_override(by_host).send().await
-    } else {
-        request.send().await
-    };
+    let answer = adapters::send_get_object(client.get_object().bucket(bucket).key(key), bucket).await;
     let mut object = answer.map_err(|error| ObjectError::storage("read", bucket, key, &error))?;
     let too_large = || ObjectError::TooLarge { object: name(bucket, key), limit: plain::bytes(limit) };
     let mut content = BytesMut::new();
