@@ -105,7 +105,7 @@ impl Admission {
     /// [`AnalyzeError::Internal`] when the process is ending.
     pub async fn enter(&self) -> Result<Slot, AnalyzeError> {
         let started = Instant::now();
-        let slots = acquire(&self.streams.slots, &self.all.slots, [1, 1]).await?;
+        let slots = acquire(&self.streams.slots, &self.all.slots, 1).await?;
         Ok(self.slot(true, slots, started.elapsed()))
     }
 
@@ -143,8 +143,9 @@ impl Slot {
         self.weight.clear();
         if self.waits {
             let started = Instant::now();
-            let weights = [streams.weight_of(bytes), all.weight_of(bytes)];
-            self.weight = acquire(&streams.weight, &all.weight, weights).await?;
+            // The share of single requests stays free also while a giant works or waits.
+            let weight = streams.weight_of(bytes);
+            self.weight = acquire(&streams.weight, &all.weight, weight).await?;
             self.waited += started.elapsed();
             return Ok(());
         }
@@ -172,7 +173,7 @@ impl Slot {
         let started = Instant::now();
         let all = &self.admission.all.workers;
         let permits = if self.waits {
-            acquire(&self.admission.streams.workers, all, [1, 1]).await?
+            acquire(&self.admission.streams.workers, all, 1).await?
         } else {
             vec![Arc::clone(all).acquire_owned().await.map_err(closed)?]
         };
@@ -195,10 +196,10 @@ impl Slot {
 async fn acquire(
     narrow: &Arc<Semaphore>,
     wide: &Arc<Semaphore>,
-    [in_narrow, in_wide]: [u32; 2],
+    count: u32,
 ) -> Result<Vec<OwnedSemaphorePermit>, AnalyzeError> {
-    let narrow = Arc::clone(narrow).acquire_many_owned(in_narrow).await.map_err(closed)?;
-    let wide = Arc::clone(wide).acquire_many_owned(in_wide).await.map_err(closed)?;
+    let narrow = Arc::clone(narrow).acquire_many_owned(count).await.map_err(closed)?;
+    let wide = Arc::clone(wide).acquire_many_owned(count).await.map_err(closed)?;
     Ok(vec![narrow, wide])
 }
 
@@ -282,6 +283,8 @@ mod tests {
         giant.weigh(1 << 40).now_or_never().expect("room for one").unwrap();
         let mut other = budget.enter().await.unwrap();
         assert!(other.weigh(1).now_or_never().is_none());
+        let mut single = budget.try_enter().unwrap();
+        single.weigh(100 << 10).await.expect("the share of single requests is free");
         drop(giant);
         assert!(other.weigh(1).now_or_never().is_some());
     }

@@ -264,8 +264,12 @@ fn asks() -> impl Strategy<Value = Vec<Ask>> {
 
 const KEYS: [&str; 8] = ["k1.jpg", "k2.jpg", "k3-missing.jpg", "k4.JPG", "k5.txt", "k6.jpg", "k7.jpg", "k8.jpg"];
 
-/// What each index must be: its id, and the keys of the listing it belongs to.
-fn expected(asks: &[Ask]) -> (Vec<Result<Request<String>, String>>, Vec<(String, Option<(usize, String)>)>) {
+type Requests = Vec<Result<Request<String>, String>>;
+/// An item's id, and of a listed object the number of its listing and where that starts.
+type Expected = (String, Option<(usize, String)>);
+
+/// The requests, and what the item at each index must be.
+fn expected(asks: &[Ask]) -> (Requests, Vec<Expected>) {
     let (mut requests, mut items) = (Vec::new(), Vec::new());
     for (number, ask) in asks.iter().enumerate() {
         match ask {
@@ -290,7 +294,7 @@ fn expected(asks: &[Ask]) -> (Vec<Result<Request<String>, String>>, Vec<(String,
 }
 
 /// Checks that every watermark was true when it came and never went back.
-fn check_watermarks(answers: &Answers, items: &[(String, Option<(usize, String)>)]) {
+fn check_watermarks(answers: &Answers, items: &[Expected]) {
     let mut reached: BTreeMap<usize, String> = BTreeMap::new();
     for (position, answer) in answers.iter().enumerate() {
         let (_, listing) = &items[answer.item_index as usize];
@@ -335,9 +339,8 @@ proptest! {
         let succeeded = answers.iter().filter(|answer| answer.outcome.is_ok()).count() as u64;
         prop_assert_eq!((totals.succeeded, totals.failed), (succeeded, items.len() as u64 - succeeded));
         let mut seen = std::collections::HashSet::new();
-        for index in 0..items.len() {
+        for (index, (id, listing)) in items.iter().enumerate() {
             let answer = answers.iter().find(|answer| answer.item_index == index as u64).unwrap();
-            let (id, listing) = &items[index];
             prop_assert_eq!(&answer.item_id, id);
             let is_new = listing.is_some() || id == "bad" || seen.insert(id.clone());
             prop_assert!(stop || (outcome(answer) == "duplicate") != is_new);
