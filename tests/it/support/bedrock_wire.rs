@@ -131,6 +131,7 @@ pub struct Reply {
 pub enum Wait {
     Notice(Arc<Notify>),
     Gate(Gate),
+    Time(std::time::Duration),
 }
 
 impl Wait {
@@ -138,6 +139,7 @@ impl Wait {
         match self {
             Self::Notice(notice) => notice.notified().await,
             Self::Gate(gate) => gate.pass().await,
+            Self::Time(time) => tokio::time::sleep(*time).await,
         }
     }
 }
@@ -211,6 +213,12 @@ impl Reply {
     /// The same, sent only when the gate lets it through.
     pub fn behind(mut self, gate: &Gate) -> Self {
         self.waits = Some(Wait::Gate(gate.clone()));
+        self
+    }
+
+    /// The same from a slower model.
+    pub fn after(mut self, time: std::time::Duration) -> Self {
+        self.waits = Some(Wait::Time(time));
         self
     }
 
