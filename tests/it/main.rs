@@ -14,6 +14,7 @@ mod errors;
 mod features;
 mod layers;
 mod many;
+mod many_end;
 mod many_listing;
 mod many_mix;
 mod many_pressure;

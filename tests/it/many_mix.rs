@@ -145,7 +145,7 @@ async fn service() -> Service {
     }
     service.s3.put(BUCKET, "breaks/3.png", picture(0));
     service.s3.set_page_size(3);
-    service.s3.fault_page_with(BUCKET, "breaks/3.png", Failure::new(400, "InvalidRequest", "broken"));
+    service.s3.fault_page_with(BUCKET, "breaks/3.png", Failure::ACCESS_DENIED);
     service.bedrock.answer_with(answer);
     service
 }
@@ -208,7 +208,7 @@ fn listed_items(at: usize, listed: Listed) -> Vec<Expected> {
         Listed::NoBucket => vec![failed("s3://elsewhere/x/", "BUCKET_NOT_FOUND")],
         Listed::Breaks => {
             let keys = breaks().into_iter().enumerate().map(|(number, id)| key(id, "", Some(SLOW + number)));
-            keys.chain([failed(&format!("s3://{BUCKET}/breaks/"), "STORAGE_UNAVAILABLE")]).collect()
+            keys.chain([failed(&format!("s3://{BUCKET}/breaks/"), "BUCKET_ACCESS_DENIED")]).collect()
         }
         Listed::Mixed(after, most) => {
             let keys = mixed().into_iter().skip(after.map_or(0, |at| at + 1));
