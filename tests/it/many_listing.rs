@@ -275,33 +275,43 @@ async fn an_empty_listing_says_so_unless_it_went_on() {
 #[tokio::test]
 async fn a_page_that_fails_in_the_middle_loses_nothing_before_it() {
     let service = Service::start().await;
-    let keys = numbered_keys(9);
-    service.put_numbered(&keys);
     service.s3.set_page_size(3);
-    for fault in [Fault::from(Failure::new(403, "AccessDenied", "no")), Fault::from(Failure::SLOW_DOWN), Fault::Cut] {
-        service.s3.mend_lists();
-        service.s3.fault_page_with(BUCKET, &keys[6], fault.clone());
-        for order in [ResultOrder::AsCompleted, ResultOrder::AsRequested] {
-            let settings = AnalyzeManyConfig { result_order: order.into(), ..features(describe()) };
-            let last = item(inline("the stream goes on", &picture(50)));
-            let collected = service.many(vec![config(settings), listing(under("n/")), last]).await;
-            collected.assert_whole(8);
-            assert_eq!(collected.ids_as_requested()[..6], keys[..6]);
-            assert!(collected.results.iter().filter(|result| error_of(result).is_some()).count() == 1, "{fault:?}");
-            let failed = collected.of(&format!("s3://{BUCKET}/n/"));
-            assert_eq!(failed.item_index, Some(6));
-            assert!(["BUCKET_ACCESS_DENIED", "STORAGE_UNAVAILABLE"].contains(&reason_of(failed).as_str()));
-            let marks = collected.results.iter().map(|result| result.resume_after.as_str()).max();
-            assert_eq!(marks, Some(keys[5].as_str()), "what has been answered need not be repeated");
-            if order == ResultOrder::AsRequested {
-                assert_eq!(failed.resume_after, keys[5]);
-            }
-        }
+    let denied = ("denied", Fault::from(Failure::ACCESS_DENIED), "BUCKET_ACCESS_DENIED");
+    let busy = ("busy", Fault::from(Failure::SLOW_DOWN), "STORAGE_UNAVAILABLE");
+    let cut = ("cut", Fault::Cut, "STORAGE_UNAVAILABLE");
+    let keys_of = |folder: &str| (0..9).map(|at| format!("{folder}/{at}.png")).collect::<Vec<_>>();
+    for (folder, fault, _) in [&denied, &busy, &cut] {
+        service.put_numbered(keys_of(folder));
+        service.s3.fault_page_with(BUCKET, &format!("{folder}/6.png"), fault.clone());
     }
-    // A fault that passes is not seen at all.
-    service.s3.mend_lists();
-    service.s3.fault_page_with_times(1, BUCKET, &keys[6], Failure::SLOW_DOWN);
-    list(&service, under("n/")).await.assert_whole(9);
+    service.put_numbered(keys_of("passing"));
+    service.s3.fault_page_with_times(1, BUCKET, "passing/6.png", Failure::SLOW_DOWN);
+    let fails = async |folder: &str, reason: &str, order: ResultOrder| {
+        let keys = keys_of(folder);
+        let settings = AnalyzeManyConfig { result_order: order.into(), ..features(describe()) };
+        let last = item(inline("the stream goes on", &picture(50)));
+        let requests = vec![config(settings), listing(under(&format!("{folder}/"))), last];
+        let collected = service.many(requests).await;
+        assert_eq!(collected.assert_whole(8).summary().failed_count, 1);
+        assert_eq!(collected.ids_as_requested()[..6], keys[..6]);
+        let failed = collected.of(&format!("s3://{BUCKET}/{folder}/"));
+        assert_eq!((failed.item_index, reason_of(failed).as_str()), (Some(6), reason));
+        let marks = collected.results.iter().map(|result| result.resume_after.as_str()).max();
+        assert_eq!(marks, Some(keys[5].as_str()), "what has been answered need not be repeated");
+        if order == ResultOrder::AsRequested {
+            assert_eq!(failed.resume_after, keys[5]);
+        }
+    };
+    // Side by side, for the store is asked several times, with a pause.
+    tokio::join!(
+        fails(denied.0, denied.2, ResultOrder::AsCompleted),
+        fails(denied.0, denied.2, ResultOrder::AsRequested),
+        fails(busy.0, busy.2, ResultOrder::AsRequested),
+        fails(cut.0, cut.2, ResultOrder::AsCompleted),
+        async {
+            list(&service, under("passing/")).await.assert_whole(9);
+        },
+    );
 }
 
 #[tokio::test]

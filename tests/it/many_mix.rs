@@ -281,7 +281,7 @@ fn check_outcome(result: &AnalyzeManyResult, expected: &Expected) {
 fn any_mix_is_answered_once_in_order_with_true_totals_and_watermarks() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let service = runtime.block_on(service());
-    let settings = Config { cases: 32, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
+    let settings = Config { cases: 24, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(settings, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let orders = prop_oneof![Just(ResultOrder::AsCompleted), Just(ResultOrder::AsRequested)];
     let windows = prop_oneof![Just(0), 1..24i32];

@@ -60,21 +60,21 @@ async fn at_rest(service: &Service) -> (usize, usize) {
 
 /// What a stream whose client does not read may have asked of the model or of S3: a window of items, as many results that
 /// wait, and what fits into the transport. Far less than there is.
-const BOUND: usize = 64;
+const BOUND: usize = 48;
 
 #[tokio::test]
 async fn a_client_that_does_not_read_stops_the_work_on_its_items() {
     let service = Service::start().await;
-    let keys: Vec<String> = (0..300).map(|number| format!("{number}")).collect();
+    let keys: Vec<String> = (0..200).map(|number| format!("{number}")).collect();
     service.put_numbered(&keys);
     service.bedrock.answer_with(answer_large);
-    for order in [ResultOrder::AsCompleted, ResultOrder::AsRequested] {
+    for (order, count) in [(ResultOrder::AsCompleted, 2000), (ResultOrder::AsRequested, 300)] {
         let (reads, calls) = (service.s3.gets().len(), service.bedrock.received_so_far());
         let talk = Talk::over(narrow_client(&service).await).await;
         talk.send(with_raw_output(order));
         talk.send_all(keys.iter().map(|key| item(stored(key, key))));
         // The rest costs nothing, so that the test is quick once the client reads.
-        talk.send_all((300..2000).map(|number| item(inline(&format!("{number}"), b"no picture"))));
+        talk.send_all((200..count).map(|number| item(inline(&format!("{number}"), b"no picture"))));
         service.bedrock.received(calls + 1).await;
         let (requests, received) = at_rest(&service).await;
         assert!(
@@ -90,9 +90,9 @@ async fn a_client_that_does_not_read_stops_the_work_on_its_items() {
         assert_eq!(at_rest(&service).await.1, calls);
 
         let collected = talk.finish().await;
-        collected.assert_whole(2000);
-        assert_eq!(collected.summary().succeeded_count, 300);
-        let ids: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
+        collected.assert_whole(count);
+        assert_eq!(collected.summary().succeeded_count, 200);
+        let ids: Vec<String> = (0..count).map(|number| number.to_string()).collect();
         assert_eq!(collected.ids_as_requested(), ids);
     }
 }
@@ -355,11 +355,11 @@ async fn one_stream_too_many_is_overloaded_at_once() {
 async fn a_stream_that_fails_all_over_costs_nothing_else() {
     let service = Service::start().await;
     service.bedrock.answer_with(answer_by_number);
-    let bad = (0..500).map(|at| item(stored(&format!("{at}"), "missing")));
+    let bad = (0..100).map(|at| item(stored(&format!("{at}"), "missing")));
     let requests = std::iter::once(describing()).chain(bad).collect();
     let collected = service.many(requests).await;
-    collected.assert_whole(500);
+    collected.assert_whole(100);
     assert!(collected.results.iter().all(|result| reason_of(result) == "OBJECT_NOT_FOUND"));
-    assert_failed(collected.of("499"), Code::NotFound, "OBJECT_NOT_FOUND");
+    assert_failed(collected.of("99"), Code::NotFound, "OBJECT_NOT_FOUND");
     assert!(service.bedrock.requests().is_empty());
 }
