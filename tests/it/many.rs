@@ -398,7 +398,7 @@ async fn the_totals_hold_what_failed_items_cost() {
     collected.assert_whole(5);
     assert_failed(collected.of("item-1"), Code::FailedPrecondition, "MODEL_REFUSED");
     assert_failed(collected.of("item-2"), Code::Internal, "MODEL_OUTPUT_INVALID");
-    let usage = collected.summary().total_usage.clone().unwrap();
+    let usage = collected.summary().total_usage.unwrap();
     assert_eq!((usage.input_token_count, usage.output_token_count), (100 + 50 + 70 + 100, 10 + 1 + 7 + 10));
     assert_eq!(usage.model_call_count, 4);
     // Calls that were throttled count too, of items that succeed and of items that fail.

@@ -42,6 +42,7 @@ impl Loopback {
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).expect("a TCP socket");
                 let handler = handler.clone();
                 let service = service_fn(move |request| {
                     let response = handler(request);
