@@ -112,6 +112,25 @@ async fn the_callers_deadline_ends_the_stream_and_its_work() {
 }
 
 #[tokio::test]
+async fn a_stream_may_wait_for_its_client_longer_than_a_request_may_take() {
+    let service = Service::with(&["--request-timeout", "300ms"]).await;
+    let (silent, settled) = (service.talk().await, service.talk().await);
+    settled.send(describing());
+    for _ in 0..2 {
+        service.bedrock.push(Reply::hang());
+        let outcome = service.analyze(content(&picture(0), describe())).await;
+        crate::support::service::assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    }
+    service.bedrock.answer_with(answer_by_number);
+    silent.send(describing());
+    for mut talk in [silent, settled] {
+        talk.send_all(items(1));
+        assert_eq!(description_of(&talk.next().await), "picture 0");
+        talk.finish().await;
+    }
+}
+
+#[tokio::test]
 async fn a_half_close_finishes_what_is_in_flight() {
     let (service, gate) = gated(&[]).await;
     let mut talk = service.talk().await;

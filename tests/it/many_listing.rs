@@ -12,7 +12,7 @@ use crate::support::{
         Collected, analysis_of, answer_by_number, assert_failed, config, describing, description_of, error_of,
         features, fields, inline, item, listing, number_of, picture, reason_of, stored, under,
     },
-    s3::{Failure, Fault, S3},
+    s3::{Dialect, Failure, Fault, S3},
     service::{BUCKET, Service, describe},
 };
 
@@ -453,6 +453,38 @@ async fn the_watermark_stands_still_after_a_failure_in_the_mode_stop() {
     let rest = list(&service, S3Listing { start_after: keys[4].clone(), ..under("n/") }).await;
     assert_eq!(rest.ids(), keys[5..]);
     rest.assert_whole(4);
+}
+
+/// A watermark is only true of keys that come in order: a store that breaks it is found out before anything is analyzed
+/// twice or passed over.
+#[tokio::test]
+async fn a_store_that_breaks_the_order_of_keys_is_found_out() {
+    let service = Service::start().await;
+    let keys = numbered_keys(12);
+    service.put_numbered(&keys);
+    service.s3.set_page_size(4);
+    for (dialect, start_after) in
+        [(Dialect::IgnoresTokens, ""), (Dialect::IgnoresStartAfter, "n/0005.png"), (Dialect::Unordered, "")]
+    {
+        service.s3.set_dialect(dialect);
+        let mut talk = service.talk().await;
+        talk.send(ordered());
+        talk.send(listing(S3Listing { start_after: start_after.to_owned(), ..under("n/") }));
+        let mut seen = HashSet::new();
+        loop {
+            let result = talk.next().await;
+            assert!(seen.len() <= keys.len(), "{dialect:?}: the listing has no end");
+            assert!(result.resume_after.as_str() >= start_after, "{dialect:?}");
+            if result.item_id.starts_with("s3://") {
+                assert_failed(&result, Code::FailedPrecondition, "LISTING_UNORDERED");
+                break;
+            }
+            assert!(result.item_id.as_str() > start_after, "{dialect:?}: {} comes before the start", result.item_id);
+            assert!(seen.insert(result.item_id.clone()), "{dialect:?}: {} twice", result.item_id);
+        }
+        talk.half_close();
+        talk.finish().await.summary();
+    }
 }
 
 #[tokio::test]

@@ -138,6 +138,39 @@ async fn few_objects_of_a_listing_are_all_answered_to_a_client_that_reads_late()
     assert_eq!(collected.assert_whole(120).ids(), keys);
 }
 
+#[tokio::test]
+async fn a_slow_item_holds_back_no_more_than_the_items_in_progress() {
+    let service = Service::start().await;
+    let gate = Gate::default();
+    let held = gate.clone();
+    service.bedrock.answer_with(move |request| match number_of(request) {
+        0 => answer_by_number(request).behind(&held),
+        _ => answer_by_number(request),
+    });
+    let order = ResultOrder::AsRequested.into();
+    let talk = service.talk().await;
+    talk.send(config(AnalyzeManyConfig { max_in_flight: 4, result_order: order, ..features(describe()) }));
+    talk.send_all((0..50).map(|at| item(inline(&format!("{at}"), &picture(at)))));
+    service.bedrock.received(4).await;
+    assert_eq!(at_rest(&service).await.1, 4, "results that wait for the first one keep their places");
+    gate.open();
+    assert_eq!(talk.finish().await.assert_whole(50).summary().failed_count, 0);
+}
+
+#[tokio::test]
+async fn many_small_streams_share_one_connection() {
+    let service = Service::with(&["--max-in-flight", "8"]).await;
+    service.bedrock.answer_with(answer_by_number);
+    let service = Arc::new(service);
+    let streams: Vec<_> = (0..40).map(|stream| spawn_stream(&service, stream_items(stream, 3))).collect();
+    let unary = service.analyze(content(&picture(1), describe())).await;
+    assert!(unary.is_ok(), "{unary:?}");
+    for stream in streams {
+        assert_eq!(stream.await.unwrap().assert_whole(3).summary().failed_count, 0);
+    }
+    assert!(service.bedrock.in_progress().peak() <= 7);
+}
+
 /// A service with eight slots, two of them kept for unary calls, whose model answers behind a gate. The second number is
 /// the most calls there were at once for pictures from 1,000 on, which the streams send.
 async fn gated(flags: &[&str]) -> (Arc<Service>, Gate, Arc<AtomicUsize>) {

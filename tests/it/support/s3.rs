@@ -16,7 +16,7 @@ use super::{
     s3_wire::{self, Target},
 };
 pub use super::{
-    s3_list::ListQuery,
+    s3_list::{Dialect, ListQuery},
     s3_wire::{Failure, Fault, Object},
 };
 
@@ -62,6 +62,7 @@ struct State {
     list_faults: Mutex<Vec<ListFault>>,
     /// Most keys of a page; `None` for what is asked.
     page_size: Mutex<Option<usize>>,
+    dialect: Mutex<Dialect>,
     requests: Mutex<Vec<S3Request>>,
     received: Counter,
     gets: Counter,
@@ -127,6 +128,11 @@ impl S3 {
     /// Bounds the pages of listings, so that a few objects make several pages.
     pub fn set_page_size(&self, keys: usize) {
         *self.state.page_size.lock().unwrap() = Some(keys);
+    }
+
+    /// Lists as a store that is not quite S3.
+    pub fn set_dialect(&self, dialect: Dialect) {
+        *self.state.dialect.lock().unwrap() = dialect;
     }
 
     /// Makes every listing of the bucket fail so, as without s3:ListBucket; reading objects goes on.
@@ -238,7 +244,8 @@ impl State {
 
     async fn list(&self, bucket: &str, query: &ListQuery, headers: &HeaderMap) -> Response<Body> {
         let page_size = self.page_size.lock().unwrap().unwrap_or(usize::MAX);
-        let page = match self.bucket(bucket, headers, |found| query.page(&found.objects, page_size)) {
+        let dialect = *self.dialect.lock().unwrap();
+        let page = match self.bucket(bucket, headers, |found| query.page(&found.objects, page_size, dialect)) {
             Ok(page) => page,
             Err(failure) => return failure.response(bucket, ""),
         };

@@ -18,6 +18,20 @@ const MOST_KEYS: usize = 1000;
 /// What `encoding-type=url` leaves as it is; a space becomes `+`.
 const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b' ');
 
+/// How a store that is not quite S3 lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// As S3 does.
+    #[default]
+    True,
+    /// Every page is the first one, whatever token is sent.
+    IgnoresTokens,
+    /// `start-after` changes nothing.
+    IgnoresStartAfter,
+    /// Keys come in another order, as from a directory bucket.
+    Unordered,
+}
+
 /// What one request asks.
 #[derive(Clone, Debug, Default)]
 pub struct ListQuery {
@@ -46,7 +60,12 @@ impl ListQuery {
     }
 
     /// The key after which the page begins. A token wins over `start-after`, as in S3.
-    fn after(&self) -> Result<String, Failure> {
+    fn after(&self, dialect: Dialect) -> Result<String, Failure> {
+        if dialect == Dialect::IgnoresTokens
+            || (dialect == Dialect::IgnoresStartAfter && self.continuation_token.is_none())
+        {
+            return Ok(String::new());
+        }
         let Some(token) = &self.continuation_token else { return Ok(self.start_after.clone().unwrap_or_default()) };
         let bytes = STANDARD.decode(token).map_err(|_| Failure::BAD_TOKEN)?;
         let text = String::from_utf8(bytes).map_err(|_| Failure::BAD_TOKEN)?;
@@ -54,11 +73,16 @@ impl ListQuery {
     }
 
     /// The page that it asks for, of a bucket with these objects.
-    pub fn page(&self, objects: &HashMap<String, Vec<Object>>, page_size: usize) -> Result<Page, Failure> {
+    pub fn page(
+        &self,
+        objects: &HashMap<String, Vec<Object>>,
+        page_size: usize,
+        dialect: Dialect,
+    ) -> Result<Page, Failure> {
         let asked =
             self.max_keys.as_ref().map_or(Ok(MOST_KEYS), |most| most.parse().map_err(|_| Failure::BAD_MAX_KEYS))?;
         let most = asked.min(page_size).min(MOST_KEYS);
-        let after = self.after()?;
+        let after = self.after(dialect)?;
         let mut found: Vec<(&String, &Object)> = objects
             .iter()
             .filter(|(key, _)| key.starts_with(&self.prefix) && **key > after)
@@ -67,8 +91,12 @@ impl ListQuery {
         found.sort_unstable_by_key(|(key, _)| key.as_bytes());
         let is_truncated = found.len() > most && most > 0;
         found.truncate(most);
+        if dialect == Dialect::Unordered {
+            found.reverse();
+        }
+        let last = found.iter().map(|(key, _)| key.to_string()).max();
         let objects = found.into_iter().map(|(key, object)| (key.clone(), object.clone())).collect();
-        Ok(Page { query: self.clone(), most, is_truncated, objects })
+        Ok(Page { query: self.clone(), most, next_after: last.filter(|_| is_truncated), objects })
     }
 }
 
@@ -76,7 +104,8 @@ impl ListQuery {
 pub struct Page {
     query: ListQuery,
     most: usize,
-    is_truncated: bool,
+    /// The key after which the next page begins; `None` on the last page.
+    next_after: Option<String>,
     objects: Vec<(String, Object)>,
 }
 
@@ -106,8 +135,7 @@ impl Page {
     fn xml(&self, bucket: &str) -> String {
         let spell = |text: &str| if self.query.url_encoded { url(text) } else { escape(text) };
         let element = |name: &str, text: Option<String>| text.map(|text| format!("<{name}>{text}</{name}>"));
-        let token =
-            self.objects.last().filter(|_| self.is_truncated).map(|(key, _)| STANDARD.encode(format!("after>?{key}")));
+        let token = self.next_after.as_ref().map(|key| STANDARD.encode(format!("after>?{key}")));
         let optional = [
             element("ContinuationToken", self.query.continuation_token.clone()),
             element("NextContinuationToken", token),
@@ -130,7 +158,7 @@ impl Page {
             optional.into_iter().flatten().collect::<String>(),
             self.objects.len(),
             self.most,
-            self.is_truncated,
+            self.next_after.is_some(),
             contents.collect::<String>(),
         )
     }
