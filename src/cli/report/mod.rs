@@ -9,6 +9,7 @@ mod view;
 
 use std::{
     collections::BTreeMap,
+    error::Error as _,
     fs::{self, File},
     io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
@@ -39,9 +40,9 @@ const SCRIPT: &str = include_str!("page.js");
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The page could not be put together.
+    /// The page could not be put together: a defect of this program.
     #[error("cannot make the report: {0}")]
-    Render(#[from] minijinja::Error),
+    Render(#[source] minijinja::Error),
     /// The file could not be written.
     #[error("cannot write {path}: {cause}")]
     Write {
@@ -75,6 +76,10 @@ pub struct Report {
     nonce: String,
     cards: Vec<Arc<Card>>,
     thumbnails: usize,
+    /// Pictures without a thumbnail only because there are enough.
+    no_room: u64,
+    max_thumbnails: usize,
+    max_cards: usize,
     counts: Counts,
 }
 
@@ -104,6 +109,9 @@ impl Report {
             nonce: Uuid::new_v4().simple().to_string(),
             cards: vec![],
             thumbnails: 0,
+            no_room: 0,
+            max_thumbnails: MAX_THUMBNAILS,
+            max_cards: MAX_CARDS,
             counts: Counts::default(),
         }
     }
@@ -113,12 +121,13 @@ impl Report {
     /// first [`MAX_CARDS`] are shown; what comes after them counts.
     pub fn add(&mut self, name: &str, result: &AnalyzeManyResult, picture: Option<&[u8]>) {
         self.counts.added += 1;
-        let shown = self.cards.len() < MAX_CARDS;
-        let room = self.thumbnails < MAX_THUMBNAILS;
+        let shown = self.cards.len() < self.max_cards;
+        let room = self.thumbnails < self.max_thumbnails;
         let card = Card::new(name, self.counts.added, result, picture.filter(|_| shown), room);
         self.counts.count(&card);
         self.thumbnails += usize::from(card.has_thumbnail());
         if shown {
+            self.no_room += u64::from(picture.is_some() && !room);
             self.cards.push(Arc::new(card));
         }
     }
@@ -129,24 +138,21 @@ impl Report {
     /// A folder that is missing or read-only, say, or no room on the disk.
     pub fn write(&self, path: &Path, totals: &Totals) -> Result<(), ReportError> {
         let temporary = temporary(path);
-        let written = self
-            .write_new(&temporary, totals)
-            .and_then(|()| fs::rename(&temporary, path).map_err(|cause| write_error(path, cause)));
+        let written = self.write_new(&temporary, totals).and_then(|()| Ok(fs::rename(&temporary, path)?));
         if written.is_err() {
             // The first error says more than a second one would.
             let _ = fs::remove_file(&temporary);
         }
-        written
+        written.map_err(|cause| cause.at(path))
     }
 
-    fn write_new(&self, path: &Path, totals: &Totals) -> Result<(), ReportError> {
-        let failed = |cause| write_error(path, cause);
-        let mut file = BufWriter::new(File::create_new(path).map_err(failed)?);
+    fn write_new(&self, path: &Path, totals: &Totals) -> Result<(), Cause> {
+        let mut file = BufWriter::new(File::create_new(path)?);
         self.render(totals, &mut file)?;
-        file.flush().map_err(failed)
+        Ok(file.flush()?)
     }
 
-    fn render(&self, totals: &Totals, to: impl io::Write) -> Result<(), ReportError> {
+    fn render(&self, totals: &Totals, to: impl io::Write) -> Result<(), minijinja::Error> {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
         let mut environment = Environment::new();
         environment.set_syntax(syntax);
@@ -154,6 +160,7 @@ impl Report {
         // One card after the other becomes values of the template engine, so that the page is never in memory whole.
         let cards = self.cards.clone();
         let cards = Value::make_iterable(move || cards.clone().into_iter().map(|card| Value::from(Serde(&*card))));
+        let not_shown = self.counts.added - self.cards.len() as u64;
         let page = context! {
             title => self.title.clone(),
             when => Serde(When::new(self.when)),
@@ -165,8 +172,8 @@ impl Report {
             is_judged => self.counts.sensitive + self.counts.uncertain + self.counts.clear > 0,
             failures => Serde(self.counts.by_size()),
             version => env!("CARGO_PKG_VERSION"),
-            max_thumbnails => (self.thumbnails == MAX_THUMBNAILS).then(|| view::count(MAX_THUMBNAILS as u64)),
-            not_shown => (self.counts.added > MAX_CARDS as u64).then(|| view::count(self.counts.added - MAX_CARDS as u64)),
+            no_room => (self.no_room > 0).then(|| view::count(self.no_room)),
+            not_shown => (not_shown > 0).then(|| view::count(not_shown)),
             card_count => self.cards.len(),
             cards => cards,
         };
@@ -266,8 +273,27 @@ fn temporary(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn write_error(path: &Path, cause: io::Error) -> ReportError {
-    ReportError::Write { path: plain::line(&path.display().to_string()), cause }
+/// An error that does not know the file's name yet.
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    Render(#[from] minijinja::Error),
+    #[error(transparent)]
+    Write(#[from] io::Error),
+}
+
+impl Cause {
+    fn at(self, path: &Path) -> ReportError {
+        let path = plain::line(&path.display().to_string());
+        match self {
+            Self::Write(cause) => ReportError::Write { path, cause },
+            // The template engine hands on what the file answered.
+            Self::Render(error) => match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
+                Some(cause) => ReportError::Write { path, cause: io::Error::new(cause.kind(), cause.to_string()) },
+                None => ReportError::Render(error),
+            },
+        }
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ const MAX_MARKS: usize = 300;
 /// Most characters of a tag.
 const MAX_TAG: usize = 28;
 
+/// Most characters of what shows while the pointer rests on a box.
+const MAX_TITLE: usize = 200;
+
 /// The smallest a thumbnail is shown, in pixels of the page: tags that do not collide there do so nowhere.
 const SHOWN_WIDTH: f64 = 300.0;
 const SHOWN_HEIGHT: f64 = 420.0;
@@ -36,6 +39,8 @@ pub(super) struct Mark {
     y: String,
     width: String,
     height: String,
+    /// A label has the same box: both have to be seen.
+    is_shared: bool,
     tag: Option<Tag>,
     #[serde(skip)]
     area: Area,
@@ -80,12 +85,25 @@ impl Area {
         // Neither holds where one side is not a number.
         (area.left < area.right && area.top < area.bottom).then_some(area)
     }
+
+    /// Whether both lie on each other as the eye sees it.
+    fn is_about(self, other: Self) -> bool {
+        let near = |one: f64, another: f64| (one - another).abs() < 0.01;
+        near(self.left, other.left)
+            && near(self.top, other.top)
+            && near(self.right, other.right)
+            && near(self.bottom, other.bottom)
+    }
 }
 
 /// The boxes of an analysis: findings above labels above text, and of each kind the surest on top.
 pub(super) fn marks(analysis: &ImageAnalysis, thumbnail: &Thumbnail) -> Vec<Mark> {
+    let labels = labels(analysis);
     let mut marks = findings(analysis);
-    marks.extend(labels(analysis));
+    for finding in &mut marks {
+        finding.is_shared = labels.iter().any(|label| label.area.is_about(finding.area));
+    }
+    marks.extend(labels);
     marks.extend(lines(analysis));
     marks.truncate(MAX_MARKS);
     place_tags(&mut marks, thumbnail);
@@ -148,11 +166,12 @@ impl Mark {
         Self {
             kind,
             colour,
-            title: view::line(title),
+            title: view::clipped(title, MAX_TITLE),
             x: per_cent(area.left),
             y: per_cent(area.top),
             width: per_cent(area.right - area.left),
             height: per_cent(area.bottom - area.top),
+            is_shared: false,
             tag: None,
             area,
             name: view::clipped(&name, MAX_TAG),
@@ -162,6 +181,10 @@ impl Mark {
 
 fn per_cent(fraction: f64) -> String {
     format!("{:.3}%", fraction * 100.0)
+}
+
+fn tenths(pixels: f64) -> f64 {
+    (pixels * 10.0).round() / 10.0
 }
 
 /// Gives every box with a name its tag: where it covers no other, if such a place is at its corners.
@@ -202,10 +225,10 @@ fn place_tags(marks: &mut [Mark], thumbnail: &Thumbnail) {
             text: mark.name.clone(),
             x: per_cent(x),
             y: per_cent(y),
-            dx,
-            dy,
-            width: tag_width,
-            text_width,
+            dx: tenths(dx),
+            dy: tenths(dy),
+            width: tenths(tag_width),
+            text_width: tenths(text_width),
             is_hidden: found.is_none(),
         });
     }

@@ -56,6 +56,12 @@ impl Thumbnail {
         let (width, height) = small.dimensions();
         Ok(Self { jpeg: encode(&small)?, width, height })
     }
+
+    /// The file.
+    #[cfg(test)]
+    pub(super) fn jpeg(&self) -> &[u8] {
+        &self.jpeg
+    }
 }
 
 fn shrink(picture: RgbImage) -> Result<RgbImage, ThumbnailError> {

@@ -138,7 +138,8 @@ impl Card {
                 Ok(thumbnail) => (Some(thumbnail), None),
                 Err(error) => (None, Some(line(&format!("No thumbnail: {error}")))),
             },
-            None => (None, Some("No thumbnail: the picture itself was not at hand.".to_owned())),
+            // Nobody expects the picture of a call that failed.
+            None => (None, analysis.map(|_| "No thumbnail: the picture itself was not at hand.".to_owned())),
         };
         let marks = analysis.zip(thumbnail.as_ref()).map(|(analysis, small)| overlay::marks(analysis, small));
         let (state, badge) = state(analysis);
