@@ -299,6 +299,21 @@ fn a_page_of_many_labels_shows_the_first_and_unfolds_the_rest() {
 }
 
 #[test]
+fn a_finding_lies_above_a_label_and_lets_one_of_the_same_box_shine_through() {
+    let mut same = analysis(64, 48);
+    same.labels.as_mut().unwrap().labels[2] = label("face", 0.3, &[[0.1, 0.3, 0.1, 0.1]]);
+    let [shared, alone] = [same, analysis(64, 48)].map(|analysis| {
+        let mut report = report();
+        report.add("a", &found(analysis), Some(&png(64, 48)));
+        page(&report, &totals())
+    });
+    assert!(shared.contains("mark finding shared") && !alone.contains("mark finding shared"));
+    let [text, label, finding] =
+        ["\"mark text\"", "\"mark label c0\"", "\"mark finding\""].map(|it| alone.find(it).unwrap());
+    assert!(text < label && label < finding, "what comes last lies on top");
+}
+
+#[test]
 fn a_report_replaces_the_file_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.html");
