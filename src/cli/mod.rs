@@ -16,6 +16,7 @@ pub mod local;
 pub mod objects;
 pub mod plain;
 pub mod render;
+pub mod report;
 pub mod request;
 pub mod source;
 pub mod status;

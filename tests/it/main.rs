@@ -8,6 +8,7 @@
 )]
 
 mod boxes;
+mod browser;
 mod command;
 mod contract;
 mod errors;
