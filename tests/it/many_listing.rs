@@ -316,7 +316,7 @@ async fn a_page_that_fails_in_the_middle_loses_nothing_before_it() {
 
 #[tokio::test]
 async fn a_page_that_hangs_is_bounded_and_dropped_with_the_stream() {
-    let service = Service::with(&["--request-timeout", "500ms"]).await;
+    let service = Service::with(&["--request-timeout", "1s"]).await;
     service.put_numbered(["a.png"]);
     for (count, fault) in [(1, Fault::Hang), (2, Fault::HangInBody)] {
         service.s3.mend_lists();

@@ -289,12 +289,12 @@ async fn waiting_for_other_streams_costs_an_item_none_of_its_time() {
         first.send_all((0..files.len()).map(|at| item(stored(&format!("{at}"), &format!("{at}")))));
         service.bedrock.in_progress().is(files.len()).await;
         let second = service.talk().await;
-        let item_timeout = Some(prost_types::Duration { seconds: 0, nanos: 300_000_000 });
+        let item_timeout = Some(prost_types::Duration { seconds: 1, nanos: 0 });
         second.send(config(AnalyzeManyConfig { item_timeout, ..features(describe()) }));
         second.send_all([item(stored("stored", "0")), item(inline("inline", &picture(7)))]);
         at_rest(&service).await;
         // This call takes longer than the items may.
-        let outcome = service.analyze(within(600, content(&picture(8), describe()))).await;
+        let outcome = service.analyze(within(1500, content(&picture(8), describe()))).await;
         assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
         gate.open();
         first.finish().await.assert_whole(files.len());
@@ -384,6 +384,27 @@ async fn bytes_in_progress_are_bounded() {
         assert_eq!(talk.finish().await.assert_whole(12).summary().failed_count, 0);
         assert_eq!(service.bedrock.in_progress().peak(), 3, "{source}");
     }
+}
+
+#[tokio::test]
+async fn large_pictures_do_not_starve_a_stream_of_small_ones() {
+    // One large picture at a time beside small ones.
+    let (service, gate, _) = gated(&["--max-in-flight-bytes", "200KB"]).await;
+    service.s3.put(BUCKET, "large.png", noise(140_000));
+    let mut large = service.talk().await;
+    large.send(describing());
+    large.send_all((0..20).map(|at| item(stored(&format!("{at}"), "large.png"))));
+    service.bedrock.in_progress().is(1).await;
+    at_rest(&service).await;
+    let small = spawn_stream(&service, stream_items(1, 3));
+    gate.let_through(10);
+    let finished = tokio::select! {
+        finished = small => finished.unwrap(),
+        () = async { loop { large.next().await; } } => unreachable!(),
+    };
+    assert_eq!(finished.assert_whole(3).summary().failed_count, 0);
+    gate.open();
+    assert_eq!(large.finish().await.summary().succeeded_count, 20);
 }
 
 #[tokio::test]
