@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sightline::proto::{AnalyzeManyConfig, AnalyzeManyRequest, ResultOrder, S3Listing};
+use sightline::proto::{AnalyzeImageRequest, AnalyzeManyConfig, AnalyzeManyRequest, ResultOrder, S3Listing};
 use tonic::Code;
 use tonic_types::pb;
 
@@ -13,7 +13,7 @@ use crate::support::{
         features, fields, inline, item, listing, number_of, picture, reason_of, stored, under,
     },
     s3::{Dialect, Failure, Fault, S3},
-    service::{BUCKET, Service, describe},
+    service::{BUCKET, Service, content, describe},
 };
 
 fn ordered() -> AnalyzeManyRequest {
@@ -316,7 +316,7 @@ async fn a_page_that_fails_in_the_middle_loses_nothing_before_it() {
 
 #[tokio::test]
 async fn a_page_that_hangs_is_bounded_and_dropped_with_the_stream() {
-    let service = Service::with(&["--request-timeout", "500ms"]).await;
+    let service = Service::with(&["--request-timeout", "1s"]).await;
     service.put_numbered(["a.png"]);
     for (count, fault) in [(1, Fault::Hang), (2, Fault::HangInBody)] {
         service.s3.mend_lists();
@@ -453,6 +453,39 @@ async fn the_watermark_stands_still_after_a_failure_in_the_mode_stop() {
     let rest = list(&service, S3Listing { start_after: keys[4].clone(), ..under("n/") }).await;
     assert_eq!(rest.ids(), keys[5..]);
     rest.assert_whole(4);
+}
+
+/// Else a stream that is interrupted would have to repeat everything that overtook one slow object.
+#[tokio::test]
+async fn a_listing_runs_ahead_of_a_slow_object_only_so_far() {
+    let service = Service::start().await;
+    let keys = numbered_keys(60);
+    service.put_numbered(&keys);
+    let gate = Gate::default();
+    let held = gate.clone();
+    service.bedrock.answer_with(move |request| match number_of(request) {
+        0 => answer_by_number(request).behind(&held),
+        _ => answer_by_number(request),
+    });
+    let mut talk = service.talk().await;
+    talk.send(config(AnalyzeManyConfig { max_in_flight: 2, ..features(describe()) }));
+    talk.send(listing(under("n/")));
+    for _ in 1..32 {
+        let result = talk.next().await;
+        assert!(result.item_id != keys[0] && result.resume_after.is_empty());
+    }
+    // Sixteen times as far as there are items in progress.
+    service.bedrock.in_progress().is(1).await;
+    for _ in 0..10 {
+        let request = AnalyzeImageRequest { validate_only: true, ..content(&picture(0), describe()) };
+        service.analyze(request).await.unwrap();
+    }
+    assert_eq!(service.bedrock.received_so_far(), 32);
+    gate.open();
+    let slow = talk.next().await;
+    assert_eq!((slow.item_id.as_str(), slow.resume_after.as_str()), (keys[0].as_str(), keys[31].as_str()));
+    let rest = talk.finish().await;
+    assert_eq!((rest.results.len(), rest.summary().succeeded_count), (28, 60));
 }
 
 /// A watermark is only true of keys that come in order: a store that breaks it is found out before anything is analyzed

@@ -16,7 +16,7 @@ use crate::support::{
         Collected, Talk, answer_by_number, assert_failed, config, describing, description_of, features, inline, item,
         listing, number_of, picture, reason_of, stored, under,
     },
-    service::{BUCKET, Client, Service, assert_error, content, describe},
+    service::{BUCKET, Client, Service, assert_error, content, describe, within},
 };
 
 /// Pictures below this number get answers that fill a client's window.
@@ -249,6 +249,60 @@ async fn unary_calls_wait_for_no_stream_and_take_all_slots_without_one() {
     }
 }
 
+/// A mesh's sidecar is one connection for many callers.
+#[tokio::test]
+async fn streams_that_wait_hold_up_no_call_on_their_connection() {
+    let (service, gate, _) = gated(&["--max-in-flight", "8"]).await;
+    let large = vec![0; 500_000];
+    let waiting: Vec<_> = (0..60)
+        .map(|stream| {
+            let held = item(inline("held", &picture(1000 + stream)));
+            let more = (0..3).map(|at| item(inline(&format!("{at}"), &large)));
+            let settings = config(AnalyzeManyConfig { max_in_flight: 1, ..features(describe()) });
+            spawn_stream(&service, [settings, held].into_iter().chain(more).collect())
+        })
+        .collect();
+    service.bedrock.in_progress().is(6).await;
+    at_rest(&service).await;
+    let call = AnalyzeImageRequest { validate_only: true, ..content(&noise(90_000), describe()) };
+    service.analyze(call).await.expect("a call with a picture beside streams that wait");
+    gate.open();
+    for stream in waiting {
+        assert_eq!(stream.await.unwrap().assert_whole(4).summary().succeeded_count, 1);
+    }
+}
+
+#[tokio::test]
+async fn waiting_for_other_streams_costs_an_item_none_of_its_time() {
+    for flags in [["--max-in-flight", "8"], ["--max-in-flight-bytes", "200KB"]] {
+        let service = Service::with(&flags).await;
+        let large = noise(180_000);
+        let files = if flags[0] == "--max-in-flight" { (0..6).map(picture).collect() } else { vec![large] };
+        for (at, file) in files.iter().enumerate() {
+            service.s3.put(BUCKET, &format!("{at}"), file.clone());
+        }
+        let gate = Gate::default();
+        let held = gate.clone();
+        service.bedrock.answer_with(move |_| Reply::tool(json!({"description": "x"})).behind(&held));
+        let first = service.talk().await;
+        first.send(describing());
+        first.send_all((0..files.len()).map(|at| item(stored(&format!("{at}"), &format!("{at}")))));
+        service.bedrock.in_progress().is(files.len()).await;
+        let second = service.talk().await;
+        let item_timeout = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+        second.send(config(AnalyzeManyConfig { item_timeout, ..features(describe()) }));
+        second.send_all([item(stored("stored", "0")), item(inline("inline", &picture(7)))]);
+        at_rest(&service).await;
+        // This call takes longer than the items may.
+        let outcome = service.analyze(within(1500, content(&picture(8), describe()))).await;
+        assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+        gate.open();
+        first.finish().await.assert_whole(files.len());
+        let collected = second.finish().await;
+        assert_eq!(collected.assert_whole(2).summary().failed_count, 0, "{flags:?}: {:?}", collected.results);
+    }
+}
+
 #[tokio::test]
 async fn a_large_stream_does_not_starve_a_small_one() {
     let (service, gate, _) = gated(&["--max-in-flight", "8"]).await;
@@ -330,6 +384,27 @@ async fn bytes_in_progress_are_bounded() {
         assert_eq!(talk.finish().await.assert_whole(12).summary().failed_count, 0);
         assert_eq!(service.bedrock.in_progress().peak(), 3, "{source}");
     }
+}
+
+#[tokio::test]
+async fn large_pictures_do_not_starve_a_stream_of_small_ones() {
+    // One large picture at a time beside small ones.
+    let (service, gate, _) = gated(&["--max-in-flight-bytes", "200KB"]).await;
+    service.s3.put(BUCKET, "large.png", noise(140_000));
+    let mut large = service.talk().await;
+    large.send(describing());
+    large.send_all((0..20).map(|at| item(stored(&format!("{at}"), "large.png"))));
+    service.bedrock.in_progress().is(1).await;
+    at_rest(&service).await;
+    let small = spawn_stream(&service, stream_items(1, 3));
+    gate.let_through(10);
+    let finished = tokio::select! {
+        finished = small => finished.unwrap(),
+        () = async { loop { large.next().await; } } => unreachable!(),
+    };
+    assert_eq!(finished.assert_whole(3).summary().failed_count, 0);
+    gate.open();
+    assert_eq!(large.finish().await.summary().succeeded_count, 20);
 }
 
 #[tokio::test]
