@@ -1,6 +1,7 @@
 //! What people run: the commands that talk to the service as any other gRPC client does, over the generated types.
 
 pub mod analyze;
+pub mod analyze_many;
 pub mod annotate;
 pub mod boxes;
 mod canvas;
@@ -17,5 +18,6 @@ pub mod objects;
 pub mod plain;
 pub mod render;
 pub mod request;
+pub mod server;
 pub mod source;
 pub mod status;
