@@ -1,17 +1,22 @@
-//! Pictures in Amazon S3: one GetObject for each, size checked before and while reading.
+//! Pictures in Amazon S3: one GetObject for each, and pages of a bucket's keys.
+
+mod list;
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
+    config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
     operation::get_object::{GetObjectError, GetObjectOutput, builders::GetObjectFluentBuilder},
+    primitives::{ByteStream, ByteStreamError},
 };
 use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
 
 use super::clients::{causes, is_credentials_failure};
 use crate::{
     domain::ObjectRef,
-    pipeline::{ImageStore, StoreError, StoredObject},
+    pipeline::{ImageStore, ListQuery, OpenObject, Page, StoreError},
 };
 
 /// An [`ImageStore`] over Amazon S3 or a server that speaks its protocol.
@@ -29,7 +34,7 @@ impl S3Store {
 
 #[async_trait]
 impl ImageStore for S3Store {
-    async fn get(&self, object: &ObjectRef, max_bytes: u64) -> Result<StoredObject, StoreError> {
+    async fn open(&self, object: &ObjectRef) -> Result<OpenObject, StoreError> {
         let request = self
             .client
             .get_object()
@@ -47,8 +52,13 @@ impl ImageStore for S3Store {
             return Err(StoreError::Changed);
         }
         let version_id = output.version_id().filter(|id| *id != "null").map(str::to_owned);
-        let bytes = read(output, max_bytes).await?;
-        Ok(StoredObject { bytes, etag, version_id })
+        // A server that streams without a length names none.
+        let size = output.content_length().and_then(|length| u64::try_from(length).ok());
+        Ok(OpenObject { size, etag, version_id, body: chunks(output.body) })
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
+        list::page(&self.client, query).await
     }
 }
 
@@ -57,12 +67,19 @@ impl ImageStore for S3Store {
 /// # Errors
 /// The SDK's own.
 pub async fn send_get_object(request: GetObjectFluentBuilder, bucket: &str) -> Result<GetObjectOutput, GetError> {
-    if bucket.starts_with("arn:") {
-        // An access point is named in the host name, whatever the endpoint.
-        let by_host = aws_sdk_s3::config::Builder::new().force_path_style(false);
-        return request.customize().config_override(by_host).send().await;
+    if is_access_point(bucket) {
+        return request.customize().config_override(by_host()).send().await;
     }
     request.send().await
+}
+
+fn is_access_point(bucket: &str) -> bool {
+    bucket.starts_with("arn:")
+}
+
+/// An access point is named in the host name, whatever the endpoint.
+fn by_host() -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::new().force_path_style(false)
 }
 
 /// `If-Match` wants the quotes that S3's own events leave out.
@@ -70,30 +87,39 @@ fn quoted(etag: &str) -> String {
     format!("\"{}\"", etag.trim_matches('"'))
 }
 
-async fn read(output: GetObjectOutput, limit: u64) -> Result<Bytes, StoreError> {
-    // A server that streams without a length names none; the cap while reading holds all the same.
-    let announced = output.content_length().and_then(|length| u64::try_from(length).ok());
-    if let Some(actual) = announced.filter(|length| *length > limit) {
-        return Err(StoreError::TooLarge { actual, limit });
-    }
-    let mut body = output.body;
-    let mut bytes = Vec::with_capacity(announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default());
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| StoreError::Unavailable { detail: format!("body: {}", chain(&error)) })?;
-        let actual = (bytes.len() + chunk.len()) as u64;
-        if actual > limit {
-            return Err(StoreError::TooLarge { actual, limit });
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(Bytes::from(bytes))
+fn chunks(body: ByteStream) -> BoxStream<'static, Result<Bytes, StoreError>> {
+    let broken = |error: ByteStreamError| StoreError::Unavailable { detail: format!("body: {}", chain(&error)) };
+    let chunks = stream::unfold(body, move |mut body| async move {
+        let chunk = body.next().await?.map_err(broken);
+        Some((chunk, body))
+    });
+    Box::pin(chunks)
 }
 
 /// Why a GetObject failed.
-pub type GetError = SdkError<GetObjectError, aws_sdk_s3::config::http::HttpResponse>;
+pub type GetError = Error<GetObjectError>;
+type Error<E> = SdkError<E, HttpResponse>;
+
+/// What an error of a GetObject means.
+fn meaning(error: &GetError, object: &ObjectRef) -> StoreError {
+    match meaning_of(error) {
+        // S3 answers a wrong owner and a missing permission alike.
+        StoreError::AccessDenied { .. } if object.expected_bucket_owner.is_some() && is_forbidden(error) => {
+            StoreError::OwnerMismatch
+        }
+        meaning => meaning,
+    }
+}
+
+fn is_forbidden<E>(error: &Error<E>) -> bool {
+    matches!(error, SdkError::ServiceError(service) if service.raw().status().as_u16() == 403)
+}
 
 /// What an error of the SDK means. Codes first: S3 models few of its errors.
-fn meaning(error: &GetError, object: &ObjectRef) -> StoreError {
+fn meaning_of<E>(error: &Error<E>) -> StoreError
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
     let SdkError::ServiceError(service) = error else { return without_answer(error) };
     let status = service.raw().status().as_u16();
     let code = service.err().code().unwrap_or_default();
@@ -115,8 +141,6 @@ fn meaning(error: &GetError, object: &ObjectRef) -> StoreError {
             | "RequestTimeTooSkewed",
             _,
         ) => StoreError::Credentials { detail: code.to_owned() },
-        // S3 answers a wrong owner and a missing permission alike.
-        (_, 403) if object.expected_bucket_owner.is_some() => StoreError::OwnerMismatch,
         (_, 403) => StoreError::AccessDenied { code: or(code, "403") },
         (_, 404) => StoreError::ObjectNotFound,
         ("KMS.DisabledException" | "KMS.NotFoundException" | "KMS.KMSInvalidStateException", _) => {
@@ -124,14 +148,14 @@ fn meaning(error: &GetError, object: &ObjectRef) -> StoreError {
         }
         // 307: a new bucket whose name has not travelled yet.
         (_, 307 | 429 | 500..=599) | ("SlowDown" | "RequestTimeout", _) => {
-            StoreError::Unavailable { detail: format!("{} {code}", status) }
+            StoreError::Unavailable { detail: format!("{status} {code}") }
         }
         _ => StoreError::Rejected { code: or(code, &status.to_string()) },
     }
 }
 
 /// No answer of the service: credentials that do not resolve, a connection that cannot be made or is silent.
-fn without_answer(error: &GetError) -> StoreError {
+fn without_answer<E: std::error::Error + 'static>(error: &Error<E>) -> StoreError {
     let detail = chain(error);
     if is_credentials_failure(error) {
         return StoreError::Credentials { detail };
@@ -142,7 +166,7 @@ fn without_answer(error: &GetError) -> StoreError {
 }
 
 /// Whether the SDK found no endpoint for the bucket. Its error type is not public, but its name stands in the debug form.
-fn is_endpoint_failure(error: &GetError) -> bool {
+fn is_endpoint_failure<E: std::error::Error + 'static>(error: &Error<E>) -> bool {
     causes(error).any(|cause| format!("{cause:?}").starts_with("ResolveEndpointError"))
 }
 

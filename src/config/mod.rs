@@ -64,10 +64,20 @@ pub struct ServerArgs {
           value_parser = clap::value_parser!(u32).range(1..=10))]
     pub max_model_attempts: u32,
 
-    /// Most requests in progress at once. One more is UNAVAILABLE.
+    /// Most pictures in progress at once. One more request is UNAVAILABLE; streams wait, and leave a quarter to requests.
     #[arg(long, env = "SIGHTLINE_MAX_IN_FLIGHT", default_value_t = 256, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_in_flight: u32,
+
+    /// Most bytes of picture files in progress at once, counted as --max-in-flight is. The server needs about four times
+    /// as much memory.
+    #[arg(long, env = "SIGHTLINE_MAX_IN_FLIGHT_BYTES", default_value = "512MiB", value_name = "SIZE", value_parser = total)]
+    pub max_in_flight_bytes: ByteSize,
+
+    /// Most AnalyzeMany streams open at once. One more is UNAVAILABLE.
+    #[arg(long, env = "SIGHTLINE_MAX_STREAMS", default_value_t = 256, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_streams: u32,
 
     /// Longest wait for calls in flight after SIGTERM.
     #[arg(long, env = "SIGHTLINE_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = time)]
@@ -165,6 +175,8 @@ impl ServerArgs {
             max_image_bytes: self.max_image_bytes.as_u64(),
             max_pixels: self.max_pixels,
             max_in_flight: self.max_in_flight as usize,
+            max_in_flight_bytes: self.max_in_flight_bytes.as_u64(),
+            max_streams: self.max_streams as usize,
             prepare_workers: std::thread::available_parallelism().map_or(1, usize::from),
             retry: RetryPolicy {
                 max_attempts: self.max_model_attempts,
@@ -215,6 +227,13 @@ fn size(text: &str) -> Result<ByteSize, String> {
     let size: ByteSize = text.parse()?;
     let most = 1 << 30;
     if (1..=most).contains(&size.as_u64()) { Ok(size) } else { Err("must lie between 1 byte and 1 GiB".to_owned()) }
+}
+
+/// The size of many things together.
+fn total(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    let most = 1 << 40;
+    if (1..=most).contains(&size.as_u64()) { Ok(size) } else { Err("must lie between 1 byte and 1 TiB".to_owned()) }
 }
 
 fn time(text: &str) -> Result<Duration, String> {

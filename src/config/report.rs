@@ -56,6 +56,8 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> S
         ("min_model_time", time(config.limits.retry.min_call_time)),
         ("max_model_attempts", config.limits.retry.max_attempts.to_string()),
         ("max_in_flight", config.limits.max_in_flight.to_string()),
+        ("max_in_flight_bytes", config.limits.max_in_flight_bytes.to_string()),
+        ("max_streams", config.limits.max_streams.to_string()),
         ("drain_timeout", time(config.drain_timeout)),
         ("log", args.log.clone()),
         ("log_format", format!("{:?}", args.log_format).to_lowercase()),

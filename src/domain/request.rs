@@ -131,6 +131,13 @@ pub struct ObjectRef {
     pub expected_bucket_owner: Option<String>,
 }
 
+impl ObjectRef {
+    /// The newest version of an object, whatever it is.
+    pub fn newest(bucket: &str, key: String) -> Self {
+        Self { bucket: bucket.to_owned(), key, version_id: None, expected_etag: None, expected_bucket_owner: None }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

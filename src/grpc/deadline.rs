@@ -12,8 +12,17 @@ use crate::pipeline::Deadline;
 /// The answer is due a little before the caller's own timer runs out. Otherwise the caller would see its own bare
 /// DEADLINE_EXCEEDED, or the CANCELLED of the transport's timer, instead of the stage and the reason.
 pub(super) fn of(headers: &http::HeaderMap, received: Instant, longest: Duration) -> Deadline {
-    let header = headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
-    Deadline::at(received + allowed(header, longest))
+    Deadline::at(received + allowed(header(headers), longest))
+}
+
+/// The time that the caller of a stream allows for all of it, as far as the caller names one.
+pub(super) fn of_stream(headers: &http::HeaderMap) -> Option<Duration> {
+    let asked = header(headers).and_then(parse)?;
+    Some(asked.saturating_sub(margin(asked)))
+}
+
+fn header(headers: &http::HeaderMap) -> Option<&str> {
+    headers.get("grpc-timeout").and_then(|value| value.to_str().ok())
 }
 
 fn allowed(header: Option<&str>, longest: Duration) -> Duration {

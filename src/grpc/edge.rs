@@ -46,7 +46,8 @@ impl InFlight {
 }
 
 /// One call in flight, until it is dropped.
-struct Entered(InFlight);
+#[derive(Debug)]
+pub(super) struct Entered(InFlight);
 
 impl Drop for Entered {
     fn drop(&mut self) {
@@ -97,10 +98,12 @@ where
         if !request.uri().path().starts_with("/sightline.") {
             return Box::pin(self.inner.call(request));
         }
-        let entered = self.in_flight.enter();
+        let entered = Arc::new(self.in_flight.enter());
         let at = Instant::now();
         let deadline = deadline::of(request.headers(), at, self.longest);
         request.extensions_mut().insert(Arrival { at, deadline });
+        // A stream is in flight for longer than its response head is awaited here.
+        request.extensions_mut().insert(Arc::clone(&entered));
         let answer = self.inner.call(request);
         Box::pin(async move {
             let _entered = entered;
@@ -108,7 +111,7 @@ where
                 Ok(answer) => answer.map(explained),
                 Err(error) => {
                     tracing::info!(cause = %error, "refused before a handler ran");
-                    Ok(status::failure(&error).into_status("").into_http())
+                    Ok(status::failure(&error).into_status(None).into_http())
                 }
             }
         })
@@ -122,7 +125,7 @@ fn explained(response: Response<Body>) -> Response<Body> {
             let failure = status::of_the_transport(status.code(), status.message());
             let (code, reason) = failure.summary();
             tracing::info!(?code, reason, "refused before a handler ran");
-            failure.into_status("").into_http()
+            failure.into_status(None).into_http()
         }
         _ => response,
     }

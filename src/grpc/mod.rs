@@ -3,6 +3,8 @@
 
 mod deadline;
 mod edge;
+mod log;
+mod many;
 mod request;
 mod response;
 mod server;

@@ -1,8 +1,13 @@
 //! The request message to a job. Every violation is collected; nothing is guessed.
 
+pub(super) mod many;
+
 use std::collections::BTreeMap;
 
-use super::violations::{Violation, Violations};
+use super::{
+    status::{self, Failure},
+    violations::{Violation, Violations},
+};
 use crate::{
     domain::{DEFAULT_MAX_LABELS, Features, LabelsRequest, ObjectRef, Options, OversizePolicy, SensitivityRequest},
     pipeline::Source,
@@ -28,8 +33,21 @@ pub(super) struct Asked {
 }
 
 /// Checks a request and says what it asks.
-pub(super) fn asked(message: proto::AnalyzeImageRequest) -> Result<Asked, Vec<Violation>> {
-    let mut violations = Violations::default();
+pub(super) fn checked(message: proto::AnalyzeImageRequest) -> Result<Asked, Failure> {
+    implemented(message.features.as_ref())?;
+    asked(Violations::default(), message).map_err(|violations| status::invalid(&violations))
+}
+
+/// Refuses what the contract names and this version does not do.
+fn implemented(features: Option<&proto::Features>) -> Result<(), Failure> {
+    if features.is_some_and(|features| features.extraction.is_some()) {
+        return Err(status::unimplemented("features.extraction"));
+    }
+    Ok(())
+}
+
+/// What a request asks, unless something is wrong with it or was wrong before.
+fn asked(mut violations: Violations, message: proto::AnalyzeImageRequest) -> Result<Asked, Vec<Violation>> {
     request_id(&message.request_id, &mut violations);
     let source = source(message.image, &mut violations);
     let features = features(message.features, &mut violations);

@@ -149,7 +149,8 @@ fn model(facts: ModelFacts) -> proto::ModelInfo {
     }
 }
 
-fn usage(usage: Usage) -> proto::Usage {
+/// The wire form of a usage.
+pub(super) fn usage(usage: Usage) -> proto::Usage {
     proto::Usage {
         input_token_count: count(usage.input_tokens),
         output_token_count: count(usage.output_tokens),

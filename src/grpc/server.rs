@@ -54,9 +54,9 @@ pub async fn serve(
     let in_flight = InFlight::new();
     let edge = EdgeLayer { longest: service.max_request_time(), in_flight: in_flight.clone() };
     let (cut, cut_off) = watch::channel(false);
-    let analysis =
-        ImageAnalysisServiceServer::new(service.until(cut_off)).max_decoding_message_size(transport.max_message_bytes);
     let (stop, stopped) = watch::channel(false);
+    let analysis = ImageAnalysisServiceServer::new(service.until(stopped.clone(), cut_off))
+        .max_decoding_message_size(transport.max_message_bytes);
     let draining = drain(health.clone(), ready, shutdown, stop);
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -154,5 +154,5 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 fn on_panic(_panic: Box<dyn Any + Send>) -> Response<Body> {
     // The panic hook has logged where; the payload may hold anything.
     tracing::error!("a handler panicked");
-    status::internal().into_status("").into_http()
+    status::internal().into_status(None).into_http()
 }

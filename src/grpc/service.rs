@@ -3,13 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{edge::Arrival, request, response, status};
+use super::{
+    edge::Arrival,
+    log::{self, Unfinished},
+    many::{self, Results},
+    request, response, status,
+};
 use crate::{
     domain::{Analysis, DEFAULT_SENSITIVITY_CATEGORIES, ModelProfile},
     imaging::MediaType,
-    pipeline::{AnalyzeError, Analyzer, Deadline, Job},
+    pipeline::{AnalyzeError, Analyzer, Deadline, Failed, Job},
     proto::{self, image_analysis_service_server::ImageAnalysisService},
 };
 
@@ -19,18 +24,25 @@ pub struct Service {
     analyzer: Arc<Analyzer>,
     max_message_bytes: usize,
     max_request_time: Duration,
+    draining: Option<watch::Receiver<bool>>,
     cut_off: Option<watch::Receiver<bool>>,
 }
 
 impl Service {
     /// A service that answers within `max_request_time`, whatever a caller allows.
     pub fn new(analyzer: Arc<Analyzer>, max_message_bytes: usize, max_request_time: Duration) -> Self {
-        Self { analyzer, max_message_bytes, max_request_time, cut_off: None }
+        Self { analyzer, max_message_bytes, max_request_time, draining: None, cut_off: None }
     }
 
-    /// The same service, whose calls in flight end with DRAINING once `cut_off` turns true.
-    pub(super) fn until(self, cut_off: watch::Receiver<bool>) -> Self {
-        Self { cut_off: Some(cut_off), ..self }
+    /// The same service, whose streams take nothing more in once `draining` turns true, and whose calls in flight end with
+    /// DRAINING once `cut_off` does.
+    pub(super) fn until(self, draining: watch::Receiver<bool>, cut_off: watch::Receiver<bool>) -> Self {
+        Self { draining: Some(draining), cut_off: Some(cut_off), ..self }
+    }
+
+    /// What does the work.
+    pub(super) fn analyzer(&self) -> &Arc<Analyzer> {
+        &self.analyzer
     }
 
     /// For a request that came past the edge, as in another transport.
@@ -44,15 +56,14 @@ impl Service {
         self.max_request_time
     }
 
+    /// Resolves when streams are to take nothing more in.
+    pub(super) async fn draining(&self) {
+        told(self.draining.clone()).await;
+    }
+
     /// Resolves when calls in flight are to end.
-    async fn cut_off(&self) {
-        if let Some(mut cut_off) = self.cut_off.clone()
-            && cut_off.wait_for(|cut| *cut).await.is_ok()
-        {
-            return;
-        }
-        // Without a sender nothing is cut off.
-        std::future::pending().await
+    pub(super) async fn cut_off(&self) {
+        told(self.cut_off.clone()).await;
     }
 
     async fn answer(
@@ -62,11 +73,8 @@ impl Service {
         deadline: Deadline,
         message: proto::AnalyzeImageRequest,
     ) -> Result<Analysis, Outcome> {
-        if message.features.as_ref().is_some_and(|features| features.extraction.is_some()) {
-            return Err(Outcome::from(status::unimplemented("features.extraction")));
-        }
         let validate_only = message.validate_only;
-        let asked = request::asked(message).map_err(|violations| Outcome::from(status::invalid(&violations)))?;
+        let asked = request::checked(message)?;
         let job = Job {
             request_id: request_id.to_owned(),
             source: asked.source,
@@ -81,6 +89,17 @@ impl Service {
     }
 }
 
+/// Resolves once the value is true.
+async fn told(receiver: Option<watch::Receiver<bool>>) {
+    if let Some(mut receiver) = receiver
+        && receiver.wait_for(|told| *told).await.is_ok()
+    {
+        return;
+    }
+    // Without a sender nobody is told anything.
+    std::future::pending().await
+}
+
 /// A failure and what the log may know of it.
 struct Outcome {
     failure: status::Failure,
@@ -93,8 +112,8 @@ impl From<status::Failure> for Outcome {
     }
 }
 
-impl From<AnalyzeError> for Outcome {
-    fn from(error: AnalyzeError) -> Self {
+impl From<Failed> for Outcome {
+    fn from(Failed { error, .. }: Failed) -> Self {
         Self { failure: status::failure(&error), cause: Some(error) }
     }
 }
@@ -119,22 +138,25 @@ impl ImageAnalysisService for Service {
             () = self.cut_off() => Err(Outcome::from(status::draining())),
         };
         std::mem::forget(unfinished);
-        log(&request_id, received, &outcome);
         match outcome {
             Ok(analysis) => {
+                log::analyzed(&request_id, received.elapsed(), &analysis);
                 Ok(Response::new(proto::AnalyzeImageResponse { analysis: Some(response::analysis(analysis)) }))
             }
-            Err(outcome) => Err(outcome.failure.into_status(&request_id)),
+            Err(Outcome { failure, cause }) => {
+                log::failed(&request_id, received.elapsed(), &failure, cause.as_ref());
+                Err(failure.into_status(Some(&request_id)))
+            }
         }
     }
 
-    type AnalyzeManyStream = tokio_stream::Empty<Result<proto::AnalyzeManyResponse, Status>>;
+    type AnalyzeManyStream = Results;
 
     async fn analyze_many(
         &self,
-        _request: Request<Streaming<proto::AnalyzeManyRequest>>,
-    ) -> Result<Response<Self::AnalyzeManyStream>, Status> {
-        Err(status::unimplemented("AnalyzeMany").into_status(""))
+        request: Request<Streaming<proto::AnalyzeManyRequest>>,
+    ) -> Result<Response<Results>, Status> {
+        many::open(self, request).map(Response::new).map_err(|failure| failure.into_status(None))
     }
 
     async fn get_capabilities(
@@ -149,7 +171,7 @@ impl ImageAnalysisService for Service {
             max_object_bytes: i64::try_from(limits.max_image_bytes).unwrap_or(i64::MAX),
             max_pixel_count: i64::try_from(limits.max_pixels).unwrap_or(i64::MAX),
             media_types: MediaType::ALL.iter().map(|media_type| media_type.as_str().to_owned()).collect(),
-            max_in_flight: i32::try_from(limits.max_in_flight).unwrap_or(i32::MAX),
+            max_in_flight: i32::try_from(self.analyzer.admission().stream_slots()).unwrap_or(i32::MAX),
             sensitivity_categories: DEFAULT_SENSITIVITY_CATEGORIES.map(str::to_owned).to_vec(),
             models: models.map(|(index, model)| capabilities(model, index == 0)).collect(),
         }))
@@ -163,50 +185,5 @@ fn capabilities(model: &ModelProfile, is_default: bool) -> proto::ModelCapabilit
         max_edge: i32::try_from(model.tier.max_edge).unwrap_or(i32::MAX),
         max_visual_tokens: i32::try_from(model.tier.max_visual_tokens).unwrap_or(i32::MAX),
         is_default,
-    }
-}
-
-/// The line of a call whose caller has left, or that panicked: dropped with the call, unless it was forgotten because the call ended.
-struct Unfinished<'a> {
-    request_id: &'a str,
-    received: Instant,
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        let (request_id, elapsed) = (self.request_id, self.received.elapsed());
-        if std::thread::panicking() {
-            tracing::error!(request_id, ?elapsed, "panicked");
-        } else {
-            tracing::info!(request_id, ?elapsed, "cancelled by the caller");
-        }
-    }
-}
-
-/// The one line a call leaves in the log: sizes, codes and times, never pixels, prompts or answers.
-fn log(request_id: &str, received: Instant, outcome: &Result<Analysis, Outcome>) {
-    let elapsed = received.elapsed();
-    match outcome {
-        Ok(analysis) => tracing::info!(
-            request_id,
-            ?elapsed,
-            image_bytes = analysis.image.byte_count,
-            image_size = %analysis.image.size,
-            model = analysis.model.as_ref().map(|model| model.served.as_str()),
-            input_tokens = analysis.usage.input_tokens,
-            output_tokens = analysis.usage.output_tokens,
-            warnings = analysis.warnings.len(),
-            "analyzed"
-        ),
-        Err(Outcome { failure, cause }) => {
-            let (code, reason) = failure.summary();
-            let cause = cause.as_ref().map(tracing::field::display);
-            match code {
-                Code::Internal | Code::Unavailable | Code::ResourceExhausted => {
-                    tracing::warn!(request_id, ?elapsed, ?code, reason, cause, "failed");
-                }
-                _ => tracing::info!(request_id, ?elapsed, ?code, reason, cause, "failed"),
-            }
-        }
     }
 }

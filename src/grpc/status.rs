@@ -4,6 +4,7 @@
 //! of the request: that goes to the log. A status travels in HTTP/2 headers, so everything in it is kept short.
 
 mod image;
+mod listing;
 mod model;
 mod storage;
 
@@ -84,25 +85,25 @@ impl Failure {
         self.detail("Help", &pb::Help { links: vec![link] })
     }
 
-    /// The status that the caller of `request_id` gets.
-    pub(super) fn into_status(mut self, request_id: &str) -> Status {
-        if !request_id.is_empty() {
-            let info = pb::RequestInfo { request_id: request_id.to_owned(), serving_data: String::new() };
-            self = self.detail("RequestInfo", &info);
-        }
+    /// The status that the caller gets, with the request's id when there is one.
+    pub(super) fn into_status(self, request_id: Option<&str>) -> Status {
         let mut trailers = MetadataMap::new();
         if let (Some(delay), true) = (self.retry_after, self.pushback) {
             let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             trailers.insert("grpc-retry-pushback-ms", millis.into());
         }
         let code = self.code;
-        let status = self.into_message();
+        let status = self.into_message(request_id);
         let details = status.encode_to_vec().into();
         Status::with_details_and_metadata(code, status.message, details, trailers)
     }
 
-    /// The failure as a `google.rpc.Status` message.
-    pub(super) fn into_message(self) -> pb::Status {
+    /// The failure as a `google.rpc.Status` message, with the request's id when there is one.
+    pub(super) fn into_message(mut self, request_id: Option<&str>) -> pb::Status {
+        if let Some(id) = request_id {
+            let info = pb::RequestInfo { request_id: id.to_owned(), serving_data: String::new() };
+            self = self.detail("RequestInfo", &info);
+        }
         let metadata = self.metadata.into_iter().map(|(key, value)| (key.to_owned(), shortened(&value, 200))).collect();
         let info = pb::ErrorInfo { reason: self.reason.to_owned(), domain: DOMAIN.to_owned(), metadata };
         let retry = self.retry_after.map(|delay| pb::RetryInfo { retry_delay: Some(duration(delay)) });
@@ -127,7 +128,7 @@ pub(super) fn missing_feature(name: &'static str, cause: &MissingCause) -> pb::S
             Failure::new(Code::Internal, "MODEL_OUTPUT_INVALID", message).with("feature", name)
         }
     }
-    .into_message()
+    .into_message(None)
 }
 
 /// What the violations of a request become: all of them at once.
@@ -182,11 +183,20 @@ pub(super) fn failure(error: &AnalyzeError) -> Failure {
             );
             Failure::new(Code::DeadlineExceeded, "DEADLINE_TOO_SHORT", message).with("stage", "model")
         }
-        AnalyzeError::Overloaded { limit } => {
-            let message =
-                format!("The server has {limit} requests in progress, as many as it takes. Try again shortly.");
+        AnalyzeError::Overloaded { limit, unit } => {
+            let message = format!("The server has {limit} {unit} in progress, as many as it takes. Try again shortly.");
             Failure::new(Code::Unavailable, "OVERLOADED", message).retry_after(Duration::from_millis(500))
         }
+        AnalyzeError::ItemIdDuplicate => {
+            let message = "An earlier item of the stream has the same item_id; this one was not analyzed.";
+            Failure::new(Code::AlreadyExists, "ITEM_ID_DUPLICATE", message)
+        }
+        AnalyzeError::Aborted => {
+            let message = "Not analyzed: another item failed, and the stream's failure_mode is to stop then.";
+            Failure::new(Code::Aborted, "ABORTED_AFTER_FAILURE", message)
+        }
+        AnalyzeError::Listing { bucket, prefix, error } => listing::failure(bucket, prefix, error),
+        AnalyzeError::ListingEmpty { bucket, prefix, listed } => listing::empty(bucket, prefix, *listed),
         AnalyzeError::Internal { .. } => internal(),
     }
 }

@@ -45,6 +45,12 @@ impl Violations {
         }
     }
 
+    /// The violations with their paths below `parent`.
+    pub(super) fn below(self, parent: &str) -> Self {
+        let below = |violation: Violation| Violation { field: format!("{parent}.{}", violation.field), ..violation };
+        Self(self.0.into_iter().map(below).collect())
+    }
+
     /// `value` when nothing was wrong.
     pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Violation>> {
         match value {

@@ -27,6 +27,16 @@ impl MediaType {
         }
     }
 
+    /// The usual ends of file names, in lower case.
+    pub const fn suffixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Jpeg => &[".jpg", ".jpeg"],
+            Self::Png => &[".png"],
+            Self::Gif => &[".gif"],
+            Self::Webp => &[".webp"],
+        }
+    }
+
     /// The usual file name extension, without the dot.
     pub const fn extension(self) -> &'static str {
         match self {

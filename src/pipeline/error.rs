@@ -3,14 +3,22 @@
 use std::time::Duration;
 
 use super::ports::{ModelError, StoreError};
-use crate::{answer::Unreadable, domain::ObjectRef, imaging::ImageError};
+use crate::{
+    answer::Unreadable,
+    domain::{ObjectRef, Usage},
+    imaging::ImageError,
+};
 
 /// A step of an analysis: where the time was when it ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Receiving the request message.
     Receive,
-    /// Waiting for a free worker to prepare the picture.
+    /// Anything of a stream, whose own time is up.
+    Stream,
+    /// Listing objects.
+    List,
+    /// Waiting for room, or for a free worker to prepare the picture.
     Queue,
     /// Reading from S3.
     Fetch,
@@ -27,6 +35,8 @@ impl Stage {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Receive => "receive",
+            Self::Stream => "stream",
+            Self::List => "list",
             Self::Queue => "queue",
             Self::Fetch => "fetch",
             Self::Prepare => "prepare",
@@ -104,11 +114,39 @@ pub enum AnalyzeError {
         /// The least that a model call is tried with.
         needed: Duration,
     },
-    /// As many requests as the server takes are in progress.
-    #[error("{limit} requests are in progress")]
+    /// As much as the server takes is in progress.
+    #[error("{limit} {unit} are in progress")]
     Overloaded {
         /// The limit.
-        limit: usize,
+        limit: u64,
+        /// What it counts, such as `requests`.
+        unit: &'static str,
+    },
+    /// An item of a stream has the id of an earlier one.
+    #[error("the item's id was used before")]
+    ItemIdDuplicate,
+    /// An item of a stream was not begun, because another one failed.
+    #[error("not begun after another item failed")]
+    Aborted,
+    /// Objects could not be listed.
+    #[error("listing: {error}")]
+    Listing {
+        /// Bucket name or access-point ARN.
+        bucket: String,
+        /// The prefix of the keys.
+        prefix: String,
+        /// Why.
+        error: StoreError,
+    },
+    /// There is no object to analyze under a prefix.
+    #[error("nothing to analyze among {listed} objects")]
+    ListingEmpty {
+        /// Bucket name or access-point ARN.
+        bucket: String,
+        /// The prefix of the keys.
+        prefix: String,
+        /// Objects under the prefix, none of which has one of the suffixes.
+        listed: u64,
     },
     /// A fault of this server.
     #[error("internal: {detail}")]
@@ -116,4 +154,20 @@ pub enum AnalyzeError {
         /// What happened, for the log.
         detail: String,
     },
+}
+
+/// An analysis that failed, and what it used up until then.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{error}")]
+pub struct Failed {
+    /// Why.
+    pub error: AnalyzeError,
+    /// Tokens and calls.
+    pub usage: Usage,
+}
+
+impl From<AnalyzeError> for Failed {
+    fn from(error: AnalyzeError) -> Self {
+        Self { error, usage: Usage::default() }
+    }
 }

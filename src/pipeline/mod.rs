@@ -1,12 +1,16 @@
-//! The use case: one picture, one model call, one typed analysis.
+//! The use case: one picture, one model call, one typed analysis; and many pictures of one stream ([`many`]).
 //!
 //! Admission, then fetch, prepare, ask, read. The deadline bounds every step; dropping the future of an analysis drops
 //! what it does upstream. Pixels are worked on off the async threads, at most as many pictures at once as there are
 //! cores.
 
+mod admission;
 mod deadline;
 mod error;
+mod fetch;
+pub mod many;
 mod ports;
+mod question;
 mod retry;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -18,14 +22,18 @@ use crate::{
     answer,
     domain::{
         Analysis, Features, Findings, Frame, ImageFacts, MissingCause, MissingFeature, ModelFacts, ModelProfile,
-        ObjectRef, Options, StopReason, Timing, Usage, Warning, WarningCode,
+        ObjectRef, Options, StopReason, Timing, Usage,
     },
     imaging::{self, Encoded, Prepared},
     prompt,
 };
+pub use admission::{Admission, OpenStream, Slot};
 pub use deadline::Deadline;
-pub use error::{AnalyzeError, Stage};
-pub use ports::{ImageStore, ModelError, Question, Reply, StoreError, StoredObject, VisionModel};
+pub use error::{AnalyzeError, Failed, Stage};
+use fetch::Fetched;
+pub use ports::{
+    ImageStore, ListQuery, ModelError, OpenObject, Page, PageStart, Question, Reply, StoreError, VisionModel,
+};
 pub use retry::RetryPolicy;
 
 /// What bounds the work.
@@ -35,8 +43,12 @@ pub struct Limits {
     pub max_image_bytes: u64,
     /// Largest picture in pixels.
     pub max_pixels: u64,
-    /// Most analyses in progress at once.
+    /// Most analyses in progress at once, those of streams included.
     pub max_in_flight: usize,
+    /// Most bytes of encoded pictures that analyses in progress hold together.
+    pub max_in_flight_bytes: u64,
+    /// Most streams that are open at once.
+    pub max_streams: usize,
     /// Most pictures prepared at once.
     pub prepare_workers: usize,
     /// How often a model is asked.
@@ -79,15 +91,8 @@ pub struct Analyzer {
     model: Arc<dyn VisionModel>,
     models: Vec<ModelProfile>,
     limits: Limits,
-    slots: Semaphore,
+    admission: Admission,
     workers: Arc<Semaphore>,
-}
-
-/// The file as it was read.
-struct Fetched {
-    bytes: Bytes,
-    etag: Option<String>,
-    version_id: Option<String>,
 }
 
 impl Analyzer {
@@ -98,9 +103,9 @@ impl Analyzer {
         models: Vec<ModelProfile>,
         limits: Limits,
     ) -> Self {
-        let slots = Semaphore::new(limits.max_in_flight);
+        let admission = Admission::new(limits.max_in_flight, limits.max_in_flight_bytes, limits.max_streams);
         let workers = Arc::new(Semaphore::new(limits.prepare_workers.max(1)));
-        Self { store, model, models, limits, slots, workers }
+        Self { store, model, models, limits, admission, workers }
     }
 
     /// The models that callers may name; the first is the default.
@@ -113,34 +118,64 @@ impl Analyzer {
         &self.limits
     }
 
-    /// Analyzes one picture.
+    /// The budget that all analyses share.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Analyzes one picture, if there is room for it now.
     ///
     /// # Errors
-    /// [`AnalyzeError`], by what it means to the caller.
-    pub async fn analyze(&self, mut job: Job) -> Result<Analysis, AnalyzeError> {
+    /// Why not, by what it means to the caller, with what was used up.
+    pub async fn analyze(&self, job: Job) -> Result<Analysis, Failed> {
+        let slot = self.admission.try_enter()?;
+        self.analyze_in(slot, job).await
+    }
+
+    /// Analyzes one picture in a place that was taken for it.
+    ///
+    /// # Errors
+    /// As [`Self::analyze`].
+    pub async fn analyze_in(&self, slot: Slot, job: Job) -> Result<Analysis, Failed> {
+        let mut spent = Usage::default();
+        let outcome = self.work(slot, job, &mut spent).await;
+        outcome.map_err(|error| match spent.model_calls {
+            // A picture that no model saw took no tokens.
+            0 => Failed::from(error),
+            _ => Failed { error, usage: spent },
+        })
+    }
+
+    async fn work(&self, mut slot: Slot, mut job: Job, spent: &mut Usage) -> Result<Analysis, AnalyzeError> {
         let model = self.profile(job.options.model.as_deref())?;
-        let unsupported = unsupported(&job.features, &model)?;
+        let unsupported = question::unsupported(&job.features, &model)?;
         // The answer's schema holds nothing that the model cannot answer.
         job.features.text &= !unsupported.contains(&"text");
-        let limit = self.limits.max_in_flight;
-        let _slot = self.slots.try_acquire().map_err(|_| AnalyzeError::Overloaded { limit })?;
         let mut timing = Timing::default();
-        let fetched = self.fetch(&job, &mut timing).await?;
+        let fetched = fetch::fetch(&*self.store, &job, self.limits.max_image_bytes, &mut slot, &mut timing).await?;
         let mut prepared = self.prepare(&job, &model, fetched.bytes.clone(), &mut timing).await?;
+        timing.queue += slot.waited();
         let mut analysis = facts(&job, &fetched, &prepared);
         let image = match std::mem::replace(&mut prepared.encoded, Encoded::AsIs) {
             Encoded::AsIs => fetched.bytes,
-            Encoded::New(bytes) => Bytes::from(bytes),
+            Encoded::New(bytes) => {
+                // The model's answer may take long, and the original is not needed for it.
+                drop((fetched.bytes, std::mem::replace(&mut job.source, Source::Content(Bytes::new()))));
+                Bytes::from(bytes)
+            }
         };
-        let question = question(&job, model, &prepared, image);
-        analysis.warnings.extend(model_warnings(&question, &job.options));
+        slot.lighten(image.len() as u64);
+        spent.image_tokens = prepared.image_tokens;
+        let question = question::question(&job, model, &prepared, image);
+        analysis.warnings.extend(question::warnings(&question, &job.options));
         if job.validate_only {
-            analysis.usage.input_tokens = expected_input_tokens(&question, prepared.image_tokens);
+            spent.input_tokens = question::expected_input_tokens(&question, prepared.image_tokens);
         } else {
-            self.ask(&job, &question, &prepared.frame, &mut analysis, &mut timing).await?;
+            self.ask(&job, &question, &prepared.frame, &mut analysis, &mut timing, spent).await?;
             let missing = unsupported.iter().map(|name| MissingFeature { name, cause: MissingCause::Unsupported });
             analysis.findings.missing.extend(missing);
         }
+        analysis.usage = *spent;
         timing.total = job.received.elapsed();
         analysis.timing = timing;
         Ok(analysis)
@@ -152,24 +187,6 @@ impl Analyzer {
             Some(id) => self.models.iter().find(|model| model.id == id),
         };
         found.cloned().ok_or_else(|| AnalyzeError::ModelUnknown { model: named.unwrap_or_default().to_owned() })
-    }
-
-    async fn fetch(&self, job: &Job, timing: &mut Timing) -> Result<Fetched, AnalyzeError> {
-        let limit = self.limits.max_image_bytes;
-        match &job.source {
-            Source::Content(bytes) if bytes.len() as u64 > limit => {
-                Err(AnalyzeError::ContentTooLarge { actual: bytes.len() as u64, limit })
-            }
-            Source::Content(bytes) => Ok(Fetched { bytes: bytes.clone(), etag: None, version_id: None }),
-            Source::Object(object) => {
-                let started = Instant::now();
-                let outcome = job.deadline.bound(Stage::Fetch, self.store.get(object, limit)).await?;
-                timing.fetch = started.elapsed();
-                let StoredObject { bytes, etag, version_id } =
-                    outcome.map_err(|error| AnalyzeError::Store { object: Box::new(object.clone()), error })?;
-                Ok(Fetched { bytes, etag, version_id })
-            }
-        }
     }
 
     async fn prepare(
@@ -203,10 +220,12 @@ impl Analyzer {
         frame: &Frame,
         analysis: &mut Analysis,
         timing: &mut Timing,
+        spent: &mut Usage,
     ) -> Result<(), AnalyzeError> {
-        let asked = retry::ask(&*self.model, question, &self.limits.retry, job.deadline).await?;
+        let asked = retry::ask(&*self.model, question, &self.limits.retry, job.deadline, spent).await?;
+        let calls = spent.model_calls;
         (timing.model, timing.backoff) = (asked.model_time, asked.backoff);
-        let fail = |error| AnalyzeError::Model { model: question.model.id.clone(), error, calls: asked.calls };
+        let fail = |error| AnalyzeError::Model { model: question.model.id.clone(), error, calls };
         match asked.reply.stop_reason {
             StopReason::Refusal => return Err(fail(ModelError::Refused)),
             StopReason::Filtered => return Err(fail(ModelError::Filtered)),
@@ -220,8 +239,7 @@ impl Analyzer {
             filter_vocabulary: question.model.is_detector,
         });
         let id = &question.model.id;
-        let reading = reading.map_err(|error| AnalyzeError::Answer { model: id.clone(), error, calls: asked.calls })?;
-        analysis.usage += Usage { model_calls: asked.calls, ..asked.reply.usage };
+        let reading = reading.map_err(|error| AnalyzeError::Answer { model: id.clone(), error, calls })?;
         analysis.model = Some(ModelFacts {
             requested: id.clone(),
             served: id.clone(),
@@ -235,16 +253,6 @@ impl Analyzer {
         analysis.warnings.extend(reading.warnings);
         Ok(())
     }
-}
-
-/// Those of the features that the model can never answer.
-fn unsupported(features: &Features, model: &ModelProfile) -> Result<Vec<&'static str>, AnalyzeError> {
-    let asked = features.names();
-    let unsupported: Vec<_> = asked.iter().copied().filter(|name| model.unsupported().contains(name)).collect();
-    if unsupported.len() == asked.len() {
-        return Err(AnalyzeError::FeaturesUnsupported { features: unsupported });
-    }
-    Ok(unsupported)
 }
 
 fn facts(job: &Job, fetched: &Fetched, prepared: &Prepared) -> Analysis {
@@ -261,59 +269,9 @@ fn facts(job: &Job, fetched: &Fetched, prepared: &Prepared) -> Analysis {
         },
         findings: Findings::default(),
         model: None,
-        usage: Usage { image_tokens: prepared.image_tokens, ..Usage::default() },
+        usage: Usage::default(),
         timing: Timing { total: Duration::ZERO, ..Timing::default() },
         warnings: prepared.warnings.clone(),
         raw_output: None,
     }
-}
-
-fn question(job: &Job, model: ModelProfile, prepared: &Prepared, image: Bytes) -> Question {
-    let temperature = model.takes_temperature.then(|| job.options.temperature.unwrap_or(0.0));
-    Question {
-        temperature,
-        image,
-        media_type: prepared.media_type.as_str(),
-        prompt: prompt::build(&job.features, &job.options.language, prepared.frame.model()),
-        max_output_tokens: asked_tokens(job).min(model.max_output_tokens),
-        tags: job.tags.clone(),
-        model,
-    }
-}
-
-/// The output tokens that the caller or the features ask for.
-fn asked_tokens(job: &Job) -> u32 {
-    job.options.max_output_tokens.unwrap_or_else(|| prompt::output_budget(&job.features))
-}
-
-/// What the call would take, before it is made: the picture's tokens by the published rule, and about one token for four
-/// bytes of text.
-fn expected_input_tokens(question: &Question, image_tokens: u64) -> u64 {
-    let prompt = &question.prompt;
-    let schema = prompt.tool.as_ref().map_or(0, |tool| tool.schema.to_string().len());
-    let bytes = prompt.system.as_ref().map_or(0, String::len) + prompt.text.len() + schema;
-    image_tokens + bytes.div_ceil(4) as u64
-}
-
-fn model_warnings(question: &Question, options: &Options) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    let model = &question.model;
-    if options.max_output_tokens.is_some_and(|asked| asked > question.max_output_tokens) {
-        let message = format!("{} takes at most {} output tokens.", model.id, model.max_output_tokens);
-        warnings.push(Warning::new(WarningCode::OutputTokensLowered, message));
-    }
-    if options.temperature.is_some() && !model.takes_temperature {
-        let message = format!("{} takes no sampling temperature; it was left out.", model.id);
-        warnings.push(Warning::new(WarningCode::TemperatureIgnored, message));
-    }
-    if !model.is_familiar {
-        let message = "This version does not know the model; it was asked with careful defaults.";
-        warnings.push(Warning::new(WarningCode::ModelUnfamiliar, message));
-    }
-    if model.is_detector {
-        let message = "The answer comes from an object detector that knows 80 kinds of things, not from a language model: \
-                       it reads no text, follows no prompt and writes English only.";
-        warnings.push(Warning::new(WarningCode::ModelIsDetector, message));
-    }
-    warnings
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 
 use crate::{
     domain::{ModelProfile, ObjectRef, StopReason, Usage},
@@ -14,26 +15,62 @@ use crate::{
 /// A place where pictures lie.
 #[async_trait]
 pub trait ImageStore: Send + Sync + 'static {
-    /// Reads one object whole, with one GetObject, which may be repeated after a fault. Its size is checked before and while reading. Dropping the future ends
+    /// Begins to read one object, with one GetObject, which may be repeated after a fault. Dropping what it answers ends
     /// the request.
     ///
     /// # Errors
     /// [`StoreError`], by what it means to the caller.
-    async fn get(&self, object: &ObjectRef, max_bytes: u64) -> Result<StoredObject, StoreError>;
+    async fn open(&self, object: &ObjectRef) -> Result<OpenObject, StoreError>;
+
+    /// One page of the objects under a prefix, in the order of their keys' bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`], by what it means to the caller.
+    async fn list(&self, query: &ListQuery) -> Result<Page, StoreError>;
 }
 
-/// An object that was read.
-#[derive(Debug, Clone)]
-pub struct StoredObject {
-    /// Its bytes.
-    pub bytes: Bytes,
+/// An object that is being read.
+pub struct OpenObject {
+    /// Its size in bytes, when the store announces one.
+    pub size: Option<u64>,
     /// Its ETag, without quotes.
     pub etag: Option<String>,
     /// Its version, when the bucket is versioned.
     pub version_id: Option<String>,
+    /// Its bytes, as they come. Nothing holds them to the announced size.
+    pub body: BoxStream<'static, Result<Bytes, StoreError>>,
 }
 
-/// Why an object could not be read.
+/// Which page of which objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Bucket name or access-point ARN.
+    pub bucket: String,
+    /// Only keys that begin with this.
+    pub prefix: String,
+    /// Where the page begins.
+    pub from: PageStart,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PageStart {
+    /// After this key; empty for the first of all.
+    After(String),
+    /// Where the page before ended, by its token.
+    Token(String),
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// Keys, in order.
+    pub keys: Vec<String>,
+    /// Token of the next page; `None` on the last.
+    pub next: Option<String>,
+}
+
+/// Why objects could not be read or listed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// No such key, or no such version of it.

@@ -13,6 +13,7 @@ use super::{
     error::{AnalyzeError, Stage},
     ports::{Question, Reply, VisionModel},
 };
+use crate::domain::Usage;
 
 /// How often and how patiently a model is asked.
 #[derive(Debug, Clone, Copy)]
@@ -27,35 +28,40 @@ pub struct RetryPolicy {
     pub min_call_time: Duration,
 }
 
-/// A reply and what it took.
+/// A reply and the time it took.
 pub(super) struct Asked {
     pub(super) reply: Reply,
-    pub(super) calls: u32,
     pub(super) model_time: Duration,
     pub(super) backoff: Duration,
 }
 
-/// Asks `model` until it answers, the attempts are used up or the deadline is near.
+/// Asks `model` until it answers, the attempts are used up or the deadline is near. What was used up is added to `spent`,
+/// also when there is no answer.
 pub(super) async fn ask(
     model: &dyn VisionModel,
     question: &Question,
     policy: &RetryPolicy,
     deadline: Deadline,
+    spent: &mut Usage,
 ) -> Result<Asked, AnalyzeError> {
-    let (mut calls, mut model_time, mut backoff) = (0, Duration::ZERO, Duration::ZERO);
+    let (mut model_time, mut backoff) = (Duration::ZERO, Duration::ZERO);
     loop {
         let remaining = deadline.remaining();
         if remaining < policy.min_call_time {
             return Err(too_late(remaining, policy));
         }
         let started = Instant::now();
-        calls += 1;
+        spent.model_calls += 1;
         let outcome = deadline.bound(Stage::Model, model.ask(question)).await?;
         model_time += started.elapsed();
         let error = match outcome {
-            Ok(reply) => return Ok(Asked { reply, calls, model_time, backoff }),
+            Ok(reply) => {
+                *spent += reply.usage;
+                return Ok(Asked { reply, model_time, backoff });
+            }
             Err(error) => error,
         };
+        let calls = spent.model_calls;
         let wait = jittered(policy, calls);
         let in_time = deadline.remaining() > wait + policy.min_call_time;
         if !error.is_retryable() || calls >= policy.max_attempts || !in_time {
@@ -125,8 +131,11 @@ mod tests {
             temperature: None,
             tags: BTreeMap::new(),
         };
-        let outcome = ask(&model, &question, &policy, Deadline::at(Instant::now() + time)).await;
-        (model.1.into_inner(), outcome.err().unwrap())
+        let mut spent = Usage::default();
+        let outcome = ask(&model, &question, &policy, Deadline::at(Instant::now() + time), &mut spent).await;
+        let made = model.1.into_inner();
+        assert_eq!(spent, Usage { model_calls: made, ..Usage::default() });
+        (made, outcome.err().unwrap())
     }
 
     fn policy(base: Duration) -> RetryPolicy {

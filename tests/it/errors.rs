@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use sightline::proto::{
-    AnalysisOptions, AnalyzeImageRequest, AnalyzeImageResponse, AnalyzeManyRequest, ExtractionFeature, Features,
-    LabelsFeature, OversizePolicy, S3Object, image_source::Source,
+    AnalysisOptions, AnalyzeImageRequest, AnalyzeImageResponse, ExtractionFeature, Features, LabelsFeature,
+    OversizePolicy, S3Object, image_source::Source,
 };
 use tonic::Code;
 use tonic_types::pb;
@@ -330,9 +330,6 @@ async fn what_is_not_built_yet_says_so() {
         Code::Unimplemented,
         "NOT_IMPLEMENTED",
     );
-    let stream = tokio_stream::iter([AnalyzeManyRequest::default()]);
-    let outcome = service.client().analyze_many(stream).await;
-    assert_error(outcome.map(|_| ()), Code::Unimplemented, "NOT_IMPLEMENTED");
 }
 
 #[tokio::test]

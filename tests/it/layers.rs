@@ -66,11 +66,14 @@ const LAYERS: &[Layer] = &[
 const PORTS: &[&str] = &[
     "domain",
     "pipeline::ImageStore",
+    "pipeline::ListQuery",
     "pipeline::ModelError",
+    "pipeline::OpenObject",
+    "pipeline::Page",
+    "pipeline::PageStart",
     "pipeline::Question",
     "pipeline::Reply",
     "pipeline::StoreError",
-    "pipeline::StoredObject",
     "pipeline::VisionModel",
 ];
 

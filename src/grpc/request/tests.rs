@@ -11,12 +11,16 @@ fn valid() -> proto::AnalyzeImageRequest {
 }
 
 fn fields(message: proto::AnalyzeImageRequest) -> Vec<(String, &'static str)> {
-    asked(message).unwrap_err().into_iter().map(|violation| (violation.field, violation.reason)).collect()
+    asked(Violations::default(), message)
+        .unwrap_err()
+        .into_iter()
+        .map(|violation| (violation.field, violation.reason))
+        .collect()
 }
 
 #[test]
 fn a_plain_request_gets_the_defaults() {
-    let asked = asked(valid()).unwrap();
+    let asked = asked(Violations::default(), valid()).unwrap();
     assert_eq!(asked.options, Options::default());
     assert_eq!(asked.features.labels, Some(LabelsRequest::default()));
     let Source::Object(object) = asked.source else { panic!("an object was named") };

@@ -80,7 +80,7 @@ pub(super) fn failure(object: &ObjectRef, error: &StoreError) -> Failure {
 }
 
 impl Failure {
-    fn resource(self, kind: &str, name: &str) -> Self {
+    pub(super) fn resource(self, kind: &str, name: &str) -> Self {
         let info = pb::ResourceInfo {
             resource_type: kind.to_owned(),
             resource_name: shortened(name, 1100),
@@ -89,7 +89,7 @@ impl Failure {
         self.detail("ResourceInfo", &info)
     }
 
-    fn field(self, field: &str, code: &str) -> Self {
+    pub(super) fn field(self, field: &str, code: &str) -> Self {
         let violation = pb::bad_request::FieldViolation {
             field: field.to_owned(),
             description: format!("S3 answered {code}"),

@@ -34,6 +34,10 @@ fn model(error: ModelError) -> AnalyzeError {
     AnalyzeError::Model { model: "anthropic.claude-sonnet-5".into(), error, calls: 2 }
 }
 
+fn listing(error: StoreError) -> AnalyzeError {
+    AnalyzeError::Listing { bucket: "photos".into(), prefix: "2026/".into(), error }
+}
+
 fn every_error() -> Vec<AnalyzeError> {
     let detail = || "the request held: SECRET".to_owned();
     vec![
@@ -74,7 +78,15 @@ fn every_error() -> Vec<AnalyzeError> {
         AnalyzeError::Answer { model: "m".into(), error: Unreadable { reason: detail() }, calls: 1 },
         AnalyzeError::DeadlineExceeded { stage: Stage::Fetch },
         AnalyzeError::DeadlineTooShort { remaining: Duration::from_millis(7), needed: Duration::from_millis(100) },
-        AnalyzeError::Overloaded { limit: 256 },
+        AnalyzeError::Overloaded { limit: 256, unit: "requests" },
+        AnalyzeError::ItemIdDuplicate,
+        AnalyzeError::Aborted,
+        listing(StoreError::AccessDenied { code: "AccessDenied".into() }),
+        listing(StoreError::BucketNotFound),
+        listing(StoreError::Rejected { code: "InvalidArgument".into() }),
+        listing(StoreError::Unavailable { detail: detail() }),
+        AnalyzeError::ListingEmpty { bucket: "photos".into(), prefix: "2026/".into(), listed: 0 },
+        AnalyzeError::ListingEmpty { bucket: "photos".into(), prefix: "2026/".into(), listed: 12 },
         AnalyzeError::Internal { detail: detail() },
     ]
 }
@@ -84,7 +96,7 @@ fn every_error() -> Vec<AnalyzeError> {
 fn the_whole_map() {
     let mut lines = Vec::new();
     for error in every_error() {
-        let status = failure(&error).into_status("r-1");
+        let status = failure(&error).into_status(Some("r-1"));
         let kinds: Vec<_> = decoded(&status)
             .details
             .iter()
@@ -99,7 +111,7 @@ fn the_whole_map() {
 #[test]
 fn no_status_repeats_what_aws_or_a_model_said() {
     for error in every_error() {
-        let status = failure(&error).into_status("r-1");
+        let status = failure(&error).into_status(Some("r-1"));
         let details = String::from_utf8_lossy(status.details()).into_owned();
         assert!(!status.message().contains("SECRET") && !details.contains("SECRET"), "{error:?}");
         assert_eq!(error_info(&status).domain, "sightline");
@@ -109,7 +121,7 @@ fn no_status_repeats_what_aws_or_a_model_said() {
 #[test]
 fn only_throttling_pushes_back() {
     let pushback = |error| {
-        let status = failure(&error).into_status("");
+        let status = failure(&error).into_status(None);
         status.metadata().get("grpc-retry-pushback-ms").map(|value| value.to_str().unwrap().to_owned())
     };
     assert_eq!(pushback(model(ModelError::Throttled)).as_deref(), Some("2000"));
@@ -122,12 +134,15 @@ fn every_status_fits_into_headers_however_long_the_request_was() {
     let id = "i".repeat(128);
     for error in [StoreError::ObjectNotFound, StoreError::Changed, StoreError::AccessDenied { code: "x".repeat(5000) }]
     {
-        let status = failure(&AnalyzeError::Store { object: Box::new(object.clone()), error }).into_status(&id);
+        let status = failure(&AnalyzeError::Store { object: Box::new(object.clone()), error }).into_status(Some(&id));
         fits(&status);
     }
     let long = "m".repeat(2048);
-    fits(&failure(&AnalyzeError::ModelUnknown { model: long.clone() }).into_status(&id));
-    fits(&failure(&AnalyzeError::Model { model: long, error: ModelError::ProfileRequired, calls: 1 }).into_status(&id));
+    fits(&failure(&AnalyzeError::ModelUnknown { model: long.clone() }).into_status(Some(&id)));
+    fits(
+        &failure(&AnalyzeError::Model { model: long, error: ModelError::ProfileRequired, calls: 1 })
+            .into_status(Some(&id)),
+    );
     let violations: Vec<_> = (0..200)
         .map(|index| Violation {
             field: format!("features.labels.vocabulary[{index}]"),
@@ -135,7 +150,7 @@ fn every_status_fits_into_headers_however_long_the_request_was() {
             description: "d".repeat(80),
         })
         .collect();
-    let status = invalid(&violations).into_status(&id);
+    let status = invalid(&violations).into_status(Some(&id));
     fits(&status);
     assert!(status.message().starts_with("200 fields are invalid; the first "), "{}", status.message());
 }
@@ -152,7 +167,7 @@ fn fits(status: &Status) {
 #[test]
 fn a_single_violation_is_the_message() {
     let violation = Violation { field: "image".into(), reason: "REQUIRED", description: "names no picture".into() };
-    let status = invalid(&[violation]).into_status("");
+    let status = invalid(&[violation]).into_status(None);
     assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "image names no picture."));
     let request = &decoded(&status).details[1];
     let request = pb::BadRequest::decode(request.value.as_slice()).unwrap();

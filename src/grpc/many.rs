@@ -1,0 +1,225 @@
+//! `AnalyzeMany`: a stream of requests in, a stream of answers out.
+//!
+//! The response head is sent at once, so that a client which waits for it before it sends anything is not waited for in
+//! turn. From then on a task of the stream's own works on it, bounded by the caller's deadline, the caller's presence and
+//! the server's drain; work goes on while the caller does not read, until everything that may wait for it is full.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::{sync::mpsc, time::Instant};
+use tonic::{Request, Status, Streaming};
+
+use super::{
+    deadline,
+    edge::Entered,
+    log,
+    request::many::{self as convert, Defaults, StreamLimits},
+    response,
+    service::Service,
+    status::{self, Failure},
+};
+use crate::{
+    pipeline::{
+        AnalyzeError, OpenStream, Stage,
+        many::{self, Answer, Cut, Totals},
+    },
+    proto::{
+        AnalyzeManyConfig, AnalyzeManyRequest, AnalyzeManyResponse, AnalyzeManyResult, AnalyzeManySummary,
+        analyze_many_request::Payload, analyze_many_response::Event, analyze_many_result::Outcome,
+    },
+};
+
+/// Answers that wait for the transport. Few: the seats of a stream bound the work, and this only keeps the transport from
+/// waiting for it.
+const WAITING_ANSWERS: usize = 8;
+
+/// The stream of responses. The call is in flight until it is dropped.
+pub struct Results {
+    responses: mpsc::Receiver<Result<AnalyzeManyResponse, Status>>,
+    _in_flight: Option<Arc<Entered>>,
+}
+
+impl Stream for Results {
+    type Item = Result<AnalyzeManyResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.responses.poll_recv(context)
+    }
+}
+
+/// Begins to work on a stream.
+///
+/// # Errors
+/// OVERLOADED when as many are open as the server takes.
+pub(super) fn open(service: &Service, request: Request<Streaming<AnalyzeManyRequest>>) -> Result<Results, Failure> {
+    let permit = service.analyzer().admission().open_stream().map_err(|error| status::failure(&error))?;
+    let in_flight = request.extensions().get::<Arc<Entered>>().cloned();
+    let time_limit = deadline::of_stream(request.metadata().as_ref());
+    let (sender, responses) = mpsc::channel(WAITING_ANSWERS);
+    let call = Call {
+        service: service.clone(),
+        stream_id: uuid::Uuid::new_v4().to_string(),
+        opened: Instant::now(),
+        responses: sender,
+        _open: permit,
+    };
+    tokio::spawn(call.work(request.into_inner(), time_limit));
+    Ok(Results { responses, _in_flight: in_flight })
+}
+
+/// One stream.
+struct Call {
+    service: Service,
+    stream_id: String,
+    opened: Instant,
+    responses: mpsc::Sender<Result<AnalyzeManyResponse, Status>>,
+    _open: OpenStream,
+}
+
+/// Why there is no summary.
+enum Ended {
+    /// The caller is told so.
+    Failed(Failure),
+    /// There is nobody to tell.
+    Gone,
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Call {
+    async fn work(self, messages: Streaming<AnalyzeManyRequest>, time_limit: Option<Duration>) {
+        // Dropping what lost drops the work in flight, upstream too.
+        let ended = tokio::select! {
+            ended = self.answer(messages) => ended,
+            () = pass(time_limit) => {
+                let error = AnalyzeError::DeadlineExceeded { stage: Stage::Stream };
+                Err(Ended::Failed(status::failure(&error)))
+            }
+            () = self.service.cut_off() => Err(Ended::Failed(status::draining())),
+            () = self.responses.closed() => Err(Ended::Gone),
+        };
+        let elapsed = self.opened.elapsed();
+        let last = match ended {
+            Ok(summary) => {
+                let (succeeded, failed) = (summary.succeeded_count, summary.failed_count);
+                tracing::info!(stream_id = self.stream_id, ?elapsed, succeeded, failed, "stream done");
+                Ok(AnalyzeManyResponse { event: Some(Event::Summary(summary)) })
+            }
+            Err(Ended::Failed(failure)) => {
+                let (code, reason) = failure.summary();
+                tracing::info!(stream_id = self.stream_id, ?elapsed, ?code, reason, "stream ended early");
+                Err(failure.into_status(Some(&self.stream_id)))
+            }
+            Err(Ended::Gone) => {
+                tracing::info!(stream_id = self.stream_id, ?elapsed, "stream cancelled by the caller");
+                return;
+            }
+        };
+        // A caller who has left by now needs no last word.
+        let _ = self.responses.send(last).await;
+    }
+
+    /// Answers every item.
+    async fn answer(&self, mut messages: Streaming<AnalyzeManyRequest>) -> Result<AnalyzeManySummary, Ended> {
+        let first = tokio::select! {
+            first = messages.message() => first.map_err(|broken| broken_off(&broken))?,
+            () = self.service.draining() => return Err(Ended::Failed(status::draining())),
+        };
+        let began = Instant::now();
+        let (config, first) = opening(first)?;
+        let (settings, defaults) = convert::settings(self.stream_id.clone(), config, self.limits())?;
+        let messages = stream::iter(first.map(Ok)).chain(messages);
+        let requests = messages.map(move |message| requested(message, &defaults));
+        let (analyzer, draining) = (Arc::clone(self.service.analyzer()), self.service.draining());
+        let (totals, ended) =
+            many::run(analyzer, settings, requests, draining, self.responses.clone(), response_to).await;
+        match ended {
+            Ok(()) => Ok(summary(totals, began)),
+            Err(Cut::Requests(failure)) => Err(Ended::Failed(failure)),
+            Err(Cut::Draining) => Err(Ended::Failed(status::draining())),
+            Err(Cut::Gone) => Err(Ended::Gone),
+        }
+    }
+
+    fn limits(&self) -> StreamLimits {
+        let max_in_flight = self.service.analyzer().admission().stream_slots();
+        StreamLimits { max_in_flight, item_timeout: self.service.max_request_time() }
+    }
+}
+
+/// Resolves after that time; never without one.
+async fn pass(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The settings of the stream, and the first message when it holds none.
+fn opening(first: Option<AnalyzeManyRequest>) -> Result<(AnalyzeManyConfig, Option<AnalyzeManyRequest>), Failure> {
+    match first {
+        None => Ok((AnalyzeManyConfig::default(), None)),
+        Some(AnalyzeManyRequest { payload: Some(Payload::Config(config)) }) => Ok((config, None)),
+        Some(AnalyzeManyRequest { payload: None }) => Err(convert::empty()),
+        Some(item) => Ok((AnalyzeManyConfig::default(), Some(item))),
+    }
+}
+
+fn requested(
+    message: Result<AnalyzeManyRequest, Status>,
+    defaults: &Defaults,
+) -> Result<many::Request<Failure>, Failure> {
+    message.map(|message| convert::request(message, defaults)).map_err(|broken| broken_off(&broken))
+}
+
+/// The requests end with an error of the transport: too large a message, bytes that are none, a connection that broke.
+fn broken_off(status: &Status) -> Failure {
+    status::of_the_transport(status.code(), status.message())
+}
+
+fn response_to(answer: Answer<Failure>) -> Result<AnalyzeManyResponse, Status> {
+    Ok(AnalyzeManyResponse { event: Some(Event::Result(result(answer))) })
+}
+
+fn result(answer: Answer<Failure>) -> AnalyzeManyResult {
+    let Answer { item_id, item_index, request_id, elapsed, outcome, resume_after } = answer;
+    let outcome = match outcome {
+        Ok(analysis) => {
+            log::analyzed(&request_id, elapsed, &analysis);
+            Outcome::Analysis(response::analysis(*analysis))
+        }
+        Err(failure) => {
+            let (failure, cause) = match failure {
+                many::Failure::Refused(failure) => (failure, None),
+                many::Failure::Failed(error) => (status::failure(&error), Some(error)),
+            };
+            log::failed(&request_id, elapsed, &failure, cause.as_ref());
+            Outcome::Error(failure.into_message(Some(&request_id)))
+        }
+    };
+    AnalyzeManyResult {
+        item_id,
+        item_index: Some(i64::try_from(item_index).unwrap_or(i64::MAX)),
+        outcome: Some(outcome),
+        resume_after: resume_after.unwrap_or_default(),
+    }
+}
+
+fn summary(totals: Totals, began: Instant) -> AnalyzeManySummary {
+    AnalyzeManySummary {
+        succeeded_count: i64::try_from(totals.succeeded).unwrap_or(i64::MAX),
+        failed_count: i64::try_from(totals.failed).unwrap_or(i64::MAX),
+        total_usage: Some(response::usage(totals.usage)),
+        elapsed: Some(response::duration(began.elapsed())),
+    }
+}

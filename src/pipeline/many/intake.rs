@@ -1,0 +1,168 @@
+//! The reading of a stream's requests: one seat, one request, one place in the process, one after the other.
+
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher as _, RandomState},
+    pin::pin,
+    sync::Arc,
+};
+
+use futures_util::{Stream, StreamExt as _};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
+};
+
+use super::{
+    Analyzer, Failure, ListingTask, Request, Seated, Settings, Slot, Source, Task, listing::Walk, outbox::Watermark,
+};
+use crate::{domain::ObjectRef, pipeline::error::AnalyzeError};
+
+/// An item on its way to its work.
+pub(super) struct Entry<R> {
+    pub(super) item: Seated,
+    pub(super) work: Work<R>,
+}
+
+pub(super) enum Work<R> {
+    Begin(Box<Task>, Slot),
+    Fail(Failure<R>),
+}
+
+/// Reads requests and hands items over.
+pub(super) struct Intake<R> {
+    analyzer: Arc<Analyzer>,
+    settings: Settings,
+    seats: Arc<Semaphore>,
+    seen: Seen,
+    next_index: u64,
+    entries: mpsc::Sender<Entry<R>>,
+}
+
+/// Why the reading ends early: who takes the entries is gone, and so is everyone else.
+struct Gone;
+
+impl<R: Send> Intake<R> {
+    pub(super) fn new(analyzer: Arc<Analyzer>, settings: Settings, entries: mpsc::Sender<Entry<R>>) -> Self {
+        let seats = Arc::new(Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { analyzer, settings, seats, seen: Seen::default(), next_index: 0, entries }
+    }
+
+    /// Reads to the end of the requests.
+    ///
+    /// # Errors
+    /// Why they broke off.
+    pub(super) async fn run(mut self, requests: impl Stream<Item = Result<Request<R>, R>> + Send) -> Result<(), R> {
+        let mut requests = pin!(requests);
+        loop {
+            let Ok(seat) = self.seat().await else { return Ok(()) };
+            let taken = match requests.next().await {
+                None => return Ok(()),
+                Some(Err(refusal)) => return Err(refusal),
+                Some(Ok(Request::Item { id, shown_id, task })) => self.item(seat, id, shown_id, task).await,
+                Some(Ok(Request::Listing { shown_id, task })) => self.listing(seat, shown_id, task).await,
+            };
+            if taken.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn seat(&self) -> Result<OwnedSemaphorePermit, Gone> {
+        Arc::clone(&self.seats).acquire_owned().await.map_err(|_| Gone)
+    }
+
+    async fn item(
+        &mut self,
+        seat: OwnedSemaphorePermit,
+        id: Option<String>,
+        shown_id: String,
+        task: Result<Task, R>,
+    ) -> Result<(), Gone> {
+        let item = self.seated(seat, shown_id, None);
+        let is_new = id.is_none_or(|id| self.seen.is_new(&id));
+        let work = match task {
+            Err(refusal) => Work::Fail(Failure::Refused(refusal)),
+            Ok(_) if !is_new => Work::Fail(Failure::Failed(AnalyzeError::ItemIdDuplicate)),
+            Ok(task) => self.admit(task).await,
+        };
+        self.hand_over(item, work).await
+    }
+
+    fn seated(&mut self, seat: OwnedSemaphorePermit, item_id: String, watermark: Option<&Arc<Watermark>>) -> Seated {
+        let item_index = self.next_index;
+        self.next_index += 1;
+        Seated { item_id, item_index, received: Instant::now(), watermark: watermark.cloned(), _seat: seat }
+    }
+
+    /// Waits for a place in the process, and for room for bytes that are held already.
+    async fn admit(&self, task: Task) -> Work<R> {
+        let admitted = async {
+            let mut slot = self.analyzer.admission().enter().await?;
+            if let Source::Content(bytes) = &task.source {
+                slot.weigh(bytes.len() as u64).await?;
+            }
+            Ok(slot)
+        };
+        match admitted.await {
+            Ok(slot) => Work::Begin(Box::new(task), slot),
+            Err(error) => Work::Fail(Failure::Failed(error)),
+        }
+    }
+
+    async fn hand_over(&self, item: Seated, work: Work<R>) -> Result<(), Gone> {
+        self.entries.send(Entry { item, work }).await.map_err(|_| Gone)
+    }
+
+    /// Hands over the objects of a listing one by one: a page is fetched when the one before is used up and a seat is
+    /// free.
+    async fn listing(
+        &mut self,
+        seat: OwnedSemaphorePermit,
+        shown_id: String,
+        task: Result<ListingTask, R>,
+    ) -> Result<(), Gone> {
+        let ListingTask { listing, features, options } = match task {
+            Ok(task) => task,
+            Err(refusal) => {
+                let item = self.seated(seat, shown_id, None);
+                return self.hand_over(item, Work::Fail(Failure::Refused(refusal))).await;
+            }
+        };
+        let (store, item_timeout) = (Arc::clone(&self.analyzer.store), self.settings.item_timeout);
+        let watermark = Arc::new(Watermark::new(listing.start_after.clone()));
+        let mut walk = Walk::new(&*store, &listing, item_timeout);
+        let mut seat = seat;
+        loop {
+            match walk.next().await {
+                Ok(Some(key)) => {
+                    let item = self.seated(seat, key.clone(), Some(&watermark));
+                    let source = Source::Object(ObjectRef::newest(&listing.bucket, key));
+                    let task = Task { source, features: features.clone(), options: options.clone() };
+                    let work = self.admit(task).await;
+                    self.hand_over(item, work).await?;
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    let item = self.seated(seat, shown_id, Some(&watermark));
+                    return self.hand_over(item, Work::Fail(Failure::Failed(error))).await;
+                }
+            }
+            seat = self.seat().await?;
+        }
+    }
+}
+
+/// The ids of a stream's items so far, as 128 bits each: a stream may have millions of them. The keys of the two hashes
+/// are random, so that nobody can choose ids that collide.
+#[derive(Default)]
+struct Seen {
+    hashes: HashSet<(u64, u64)>,
+    keys: (RandomState, RandomState),
+}
+
+impl Seen {
+    fn is_new(&mut self, id: &str) -> bool {
+        self.hashes.insert((self.keys.0.hash_one(id), self.keys.1.hash_one(id)))
+    }
+}

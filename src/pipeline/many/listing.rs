@@ -1,0 +1,99 @@
+//! The walk over the objects under a prefix, page by page.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::pipeline::{
+    Deadline, ImageStore, ListQuery, Page, PageStart, StoreError,
+    error::{AnalyzeError, Stage},
+};
+
+/// Which objects under a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Bucket name or access-point ARN.
+    pub bucket: String,
+    /// Only keys that begin with this.
+    pub prefix: String,
+    /// Only keys after this one; empty for all.
+    pub start_after: String,
+    /// Most objects; `None` for all.
+    pub max_objects: Option<u64>,
+    /// Only keys that end with one of these, compared without case.
+    pub suffixes: Vec<String>,
+}
+
+impl Listing {
+    fn takes(&self, key: &str) -> bool {
+        let key = key.to_lowercase();
+        self.suffixes.iter().any(|suffix| key.ends_with(&suffix.to_lowercase()))
+    }
+}
+
+/// A walk over a listing. Holds one page.
+pub(super) struct Walk<'a> {
+    store: &'a dyn ImageStore,
+    listing: &'a Listing,
+    page_timeout: Duration,
+    keys: VecDeque<String>,
+    /// Where the next page begins; `None` after the last.
+    next: Option<PageStart>,
+    listed: u64,
+    taken: u64,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(store: &'a dyn ImageStore, listing: &'a Listing, page_timeout: Duration) -> Self {
+        let next = Some(PageStart::After(listing.start_after.clone()));
+        Self { store, listing, page_timeout, keys: VecDeque::new(), next, listed: 0, taken: 0 }
+    }
+
+    /// The next key to analyze, `None` after the last.
+    ///
+    /// # Errors
+    /// When a page cannot be had, and when a listing from the beginning holds nothing to analyze.
+    pub(super) async fn next(&mut self) -> Result<Option<String>, AnalyzeError> {
+        if self.listing.max_objects.is_some_and(|most| self.taken >= most) {
+            return Ok(None);
+        }
+        loop {
+            while let Some(key) = self.keys.pop_front() {
+                if self.listing.takes(&key) {
+                    self.taken += 1;
+                    return Ok(Some(key));
+                }
+            }
+            let Some(from) = self.next.take() else { return self.end() };
+            self.turn(from).await?;
+        }
+    }
+
+    async fn turn(&mut self, from: PageStart) -> Result<(), AnalyzeError> {
+        let Listing { bucket, prefix, .. } = self.listing;
+        let query = ListQuery { bucket: bucket.clone(), prefix: prefix.clone(), from };
+        let deadline = Deadline::at(Instant::now() + self.page_timeout);
+        let page = deadline.bound(Stage::List, self.store.list(&query)).await?;
+        let failed = |error| AnalyzeError::Listing { bucket: bucket.clone(), prefix: prefix.clone(), error };
+        let Page { keys, next } = page.map_err(failed)?;
+        let next = next.map(PageStart::Token);
+        if keys.is_empty() && next.as_ref() == Some(&query.from) {
+            let detail = "a page without keys points to itself".to_owned();
+            return Err(failed(StoreError::Unavailable { detail }));
+        }
+        self.listed += keys.len() as u64;
+        self.keys = keys.into();
+        self.next = next;
+        Ok(())
+    }
+
+    /// A listing that goes on behind a key may well be at its end; one from the beginning that holds nothing is a mistake
+    /// that the caller should hear of.
+    fn end(&self) -> Result<Option<String>, AnalyzeError> {
+        if self.taken > 0 || !self.listing.start_after.is_empty() {
+            return Ok(None);
+        }
+        let Listing { bucket, prefix, .. } = self.listing.clone();
+        Err(AnalyzeError::ListingEmpty { bucket, prefix, listed: self.listed })
+    }
+}
