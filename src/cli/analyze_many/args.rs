@@ -98,7 +98,8 @@ impl AnalyzeManyArgs {
             return Err("standard input can be read once: name - one time".to_owned());
         }
         let Some(folder) = &self.annotate else { return Ok(()) };
-        let same = |path: &PathBuf| path.canonicalize().is_ok_and(|path| folder.canonicalize().is_ok_and(|f| f == path));
+        let same =
+            |path: &PathBuf| path.canonicalize().is_ok_and(|path| folder.canonicalize().is_ok_and(|f| f == path));
         if self.sources.iter().any(|spec| matches!(spec, Spec::Path(path) if same(path))) {
             let shown = plain::line(&folder.display().to_string());
             return Err(format!("--annotate {shown} is a source too: name another folder"));

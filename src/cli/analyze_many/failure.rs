@@ -33,7 +33,8 @@ pub fn no_pictures(why: &str) -> pb::Status {
 }
 
 fn status(code: Code, reason: &str, message: &str) -> pb::Status {
-    let info = pb::ErrorInfo { reason: reason.to_owned(), domain: "sightline".to_owned(), metadata: Default::default() };
+    let info =
+        pb::ErrorInfo { reason: reason.to_owned(), domain: "sightline".to_owned(), metadata: Default::default() };
     let detail = Any { type_url: "type.googleapis.com/google.rpc.ErrorInfo".to_owned(), value: info.encode_to_vec() };
     pb::Status { code: code.into(), message: plain::line(message), details: vec![detail] }
 }

@@ -198,8 +198,11 @@ impl Intake {
             shared.sent.borrow_mut().insert(job.clone());
             match job.request(limit).await {
                 Ok(request) => free.send(request),
-                Err(error) if failed.send((job, error)).await.is_err() => return,
-                Err(_) => {}
+                Err(error) => {
+                    if failed.send((job, error)).await.is_err() {
+                        return;
+                    }
+                }
             }
         }
     }

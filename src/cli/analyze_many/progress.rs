@@ -183,8 +183,7 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_how_fast_and_how_long_still() {
-        let mut figures =
-            Figures { done: 20, failed: 3, left_out: 10, tokens: 18_345, expected: Some(110) };
+        let mut figures = Figures { done: 20, failed: 3, left_out: 10, tokens: 18_345, expected: Some(110) };
         let line = figures.line(Duration::from_secs(10));
         assert_eq!(line, "20 of 100 done, 2.0/s, 3 failed, 18.3k tokens, 40s left");
         figures.expected = None;

@@ -101,10 +101,11 @@ pub struct Session<'a> {
 impl Session<'_> {
     /// Runs until the sources are at their end or something ends it before.
     pub async fn run(&self, mut intake: Intake) -> Ending {
+        let shared = self.shared();
         loop {
             let mut stop = self.stop.clone();
             let work = tokio::select! {
-                work = intake.next_work(&self.shared()) => work,
+                work = intake.next_work(&shared) => work,
                 _ = stop.wait_for(|stop| *stop) => return Ending::Interrupted,
             };
             let Some(work) = work else { return Ending::Complete };

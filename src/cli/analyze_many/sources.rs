@@ -216,7 +216,10 @@ impl Sources {
                 return false;
             }
         }
-        any || take(Entry::Failed(name.clone(), failure::no_pictures(&format!("no file matches {}", plain::line(&name)))))
+        any || take(Entry::Failed(
+            name.clone(),
+            failure::no_pictures(&format!("no file matches {}", plain::line(&name))),
+        ))
     }
 
     /// Pictures by their names, in the order of names; what is hidden is left out, as are links to folders.

@@ -66,12 +66,7 @@ impl Session<'_> {
     }
 
     /// The stream of a listing, from where it has come to. Its first object has the place `base`.
-    pub(super) async fn listing(
-        &self,
-        listing: &Listing,
-        base: i64,
-        intake: &mut Intake,
-    ) -> Result<End, WriteError> {
+    pub(super) async fn listing(&self, listing: &Listing, base: i64, intake: &mut Intake) -> Result<End, WriteError> {
         let (asked, below) = match self.asked(listing) {
             Some(asked) => asked,
             None => return Ok(End::Finished),

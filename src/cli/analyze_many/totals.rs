@@ -68,7 +68,7 @@ impl Totals {
             humantime::format_duration(Duration::from_secs(elapsed.as_secs())).to_string()
         };
         let mut text =
-            format!("{} in {elapsed}: {} succeeded, {} failed", pictures(self.done()), self.succeeded, self.failed);
+            format!("{} in {elapsed}: {} succeeded, {} failed", results(self.done()), self.succeeded, self.failed);
         for (reason, count) in &self.reasons {
             // Writing to a String cannot fail.
             let _ = write!(text, "\n  {count} {reason}");
@@ -98,9 +98,8 @@ impl Totals {
     }
 }
 
-/// A count of pictures in words.
-pub fn pictures(count: u64) -> String {
-    if count == 1 { "1 picture".to_owned() } else { format!("{count} pictures") }
+fn results(count: u64) -> String {
+    if count == 1 { "1 result".to_owned() } else { format!("{count} results") }
 }
 
 /// Adds up; a server's numbers are not trusted to fit.
@@ -114,5 +113,26 @@ fn add(sum: &mut Usage, more: Option<&Usage>) {
     sum.model_call_count = sum.model_call_count.saturating_add(more.model_call_count);
     if let Some(cost) = more.estimated_cost_usd {
         sum.estimated_cost_usd = Some(sum.estimated_cost_usd.unwrap_or_default() + cost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::analyze_many::failure, proto::ImageAnalysis};
+
+    #[test]
+    fn the_summary_says_everything_in_words() {
+        let usage = |tokens| Usage { input_token_count: tokens, model_call_count: 1, ..Usage::default() };
+        let of = |outcome| AnalyzeManyResult { outcome: Some(outcome), ..AnalyzeManyResult::default() };
+        let mut totals = Totals { skipped: 4, repeated: 1, aborted: 2, ..Totals::default() };
+        totals.add(&of(Outcome::Analysis(ImageAnalysis { usage: Some(usage(100)), ..Default::default() })));
+        totals.add(&of(Outcome::Error(failure::no_pictures("none"))));
+        totals.add(&of(Outcome::Error(failure::no_pictures("none"))));
+        assert_eq!(totals.usage().input_token_count, 100);
+        // The server has counted what failed items cost, too.
+        totals.end_stream(Some(Usage { estimated_cost_usd: Some(0.5), ..usage(150) }));
+        totals.end_stream(None);
+        insta::assert_snapshot!(totals.summary(Duration::from_secs(125), 3), @"");
     }
 }
