@@ -9,6 +9,8 @@ pub mod client;
 #[cfg(feature = "embedded")]
 pub mod demo;
 #[cfg(feature = "embedded")]
+mod demo_stream;
+#[cfg(feature = "embedded")]
 mod guide;
 pub mod health;
 pub mod json;

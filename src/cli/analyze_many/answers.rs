@@ -93,13 +93,8 @@ impl Session<'_> {
         self.lines.write(line, &self.progress).await?;
         let failed = !matches!(result.outcome, Some(Outcome::Analysis(_)));
         self.ledger.borrow_mut().answered(name, failed);
-        let totals = {
-            let mut totals = self.totals.borrow_mut();
-            totals.add(&result);
-            totals
-        };
-        self.progress.update(&totals);
-        drop(totals);
+        self.totals.borrow_mut().add(&result);
+        self.progress.update(&self.totals.borrow());
         self.pictures.offer(name, picture, result).await;
         Ok(())
     }

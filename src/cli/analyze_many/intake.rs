@@ -161,7 +161,7 @@ impl Intake {
             return Some(Work::Pictures);
         }
         let listing = self.listing.take()?;
-        let failed = shared.ledger.borrow_mut().to_retry(&listing);
+        let failed = shared.ledger.borrow_mut().take_failed(&listing);
         if failed.is_empty() {
             return Some(Work::Listing(listing));
         }

@@ -145,7 +145,7 @@ impl Ledger {
     }
 
     /// Keys of a listing that failed and that it will not come by again.
-    pub fn to_retry(&mut self, listing: &Listing) -> Vec<String> {
+    pub fn take_failed(&mut self, listing: &Listing) -> Vec<String> {
         let reached = self.reached(listing);
         let failed = std::mem::take(&mut reached.failed);
         failed.into_iter().filter(|key| *key <= reached.after).collect()

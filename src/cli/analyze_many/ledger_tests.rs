@@ -48,7 +48,7 @@ fn a_listing_goes_on_after_its_watermark() {
     ledger.read(&line("s3://q/x/z", true, "x/z", false));
     let reached = ledger.reached(&listing());
     assert_eq!((reached.after.as_str(), reached.below), ("x/b", 2));
-    assert_eq!(ledger.to_retry(&listing()), ["x/b"], "the listing comes by x/d again");
+    assert_eq!(ledger.take_failed(&listing()), ["x/b"], "the listing comes by x/d again");
     assert!(ledger.has("s3://p/x/e") && !ledger.has("s3://p/x/d"));
     assert_eq!(ledger.failed_earlier(), 3);
     ledger.finished(&listing());
@@ -60,7 +60,7 @@ fn a_failure_that_was_mended_is_not_asked_for_again() {
     let mut ledger = Ledger::new(true);
     ledger.read(&line("s3://p/x/a", true, "x/a", true));
     ledger.read(&line("s3://p/x/a", true, "", false));
-    assert_eq!(ledger.to_retry(&listing()), [""; 0]);
+    assert_eq!(ledger.take_failed(&listing()), [""; 0]);
     assert_eq!(ledger.reached(&listing()).after, "x/a");
 }
 

@@ -242,9 +242,11 @@ impl Sources {
     }
 
     fn is_walked(&self, entry: &walkdir::DirEntry) -> bool {
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let own = || self.except.as_ref().is_some_and(|own| entry.path().canonicalize().is_ok_and(|path| path == *own));
-        !hidden && !(entry.file_type().is_dir() && own())
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            return false;
+        }
+        let is_own = |own: &PathBuf| entry.path().canonicalize().is_ok_and(|path| path == *own);
+        !entry.file_type().is_dir() || !self.except.as_ref().is_some_and(is_own)
     }
 
     /// A file, or a link to one, with the name of a picture.

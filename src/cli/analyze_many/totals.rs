@@ -133,6 +133,14 @@ mod tests {
         // The server has counted what failed items cost, too.
         totals.end_stream(Some(Usage { estimated_cost_usd: Some(0.5), ..usage(150) }));
         totals.end_stream(None);
-        insta::assert_snapshot!(totals.summary(Duration::from_secs(125), 3), @"");
+        insta::assert_snapshot!(totals.summary(Duration::from_secs(125), 3), @r"
+        3 results in 2m 5s: 1 succeeded, 2 failed
+          2 SOURCE_EMPTY
+        2 not started after the failure
+        4 answered already, not asked for again
+        3 failed in an earlier run (--retry-failed asks again)
+        1 named more than once, sent once
+        150 input and 0 output tokens in 1 model call, about $0.5000
+        ");
     }
 }
