@@ -8,7 +8,8 @@
 //! - [`answer`]: a model's words to a typed analysis.
 //!
 //! The **server** does all the rest:
-//! - [`pipeline`]: the use case for one picture; owns its ports, the retries, the deadline and the admission.
+//! - [`pipeline`]: the use case for one picture, and for many of one stream; owns its ports, the retries, the deadline and
+//!   the admission.
 //! - [`adapters`]: the ports on AWS.
 //! - [`grpc`]: the transport and the one map from error to status, over the generated [`proto`].
 //! - [`embedded`]: S3 over a folder and a Bedrock endpoint with a real detector, for running without AWS.

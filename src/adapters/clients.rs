@@ -71,6 +71,8 @@ pub async fn connect(endpoints: Option<&Endpoints>, max_call_time: Duration) -> 
     };
     let region = shared.region().map_or(DEFAULT_REGION, AsRef::as_ref).to_owned();
     let path_style = endpoints.is_some() || has_s3_endpoint(&shared);
+    // The caller's own deadline, which names its stage, is to win against the SDK's.
+    let max_call_time = max_call_time + Duration::from_secs(1);
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(max_call_time);
     let mut s3 = aws_sdk_s3::config::Builder::from(&shared)
         .retry_config(RetryConfig::standard().with_max_attempts(S3_ATTEMPTS))

@@ -42,6 +42,8 @@ const WAITING_ANSWERS: usize = 8;
 /// The stream of responses. The call is in flight until it is dropped.
 pub struct Results {
     responses: mpsc::Receiver<Result<AnalyzeManyResponse, Status>>,
+    /// The summary or a status has been sent.
+    is_complete: bool,
     _in_flight: Option<Arc<Entered>>,
 }
 
@@ -49,7 +51,21 @@ impl Stream for Results {
     type Item = Result<AnalyzeManyResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.responses.poll_recv(context)
+        let response = std::task::ready!(self.responses.poll_recv(context));
+        let is_last = |response: &Result<AnalyzeManyResponse, Status>| match response {
+            Ok(response) => matches!(response.event, Some(Event::Summary(_))),
+            Err(_) => true,
+        };
+        match &response {
+            Some(response) => self.is_complete |= is_last(response),
+            // The stream's task panicked: without a status the caller would take it for complete.
+            None if !self.is_complete => {
+                self.is_complete = true;
+                return Poll::Ready(Some(Err(status::internal().into_status(None))));
+            }
+            None => {}
+        }
+        Poll::Ready(response)
     }
 }
 
@@ -70,7 +86,7 @@ pub(super) fn open(service: &Service, request: Request<Streaming<AnalyzeManyRequ
         _open: permit,
     };
     tokio::spawn(call.work(request.into_inner(), time_limit));
-    Ok(Results { responses, _in_flight: in_flight })
+    Ok(Results { responses, is_complete: false, _in_flight: in_flight })
 }
 
 /// One stream.
@@ -221,5 +237,33 @@ fn summary(totals: Totals, began: Instant) -> AnalyzeManySummary {
         failed_count: i64::try_from(totals.failed).unwrap_or(i64::MAX),
         total_usage: Some(response::usage(totals.usage)),
         elapsed: Some(response::duration(began.elapsed())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(responses: mpsc::Receiver<Result<AnalyzeManyResponse, Status>>) -> Results {
+        Results { responses, is_complete: false, _in_flight: None }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_breaks_off_is_not_taken_for_complete() {
+        let (sender, responses) = mpsc::channel(1);
+        drop(sender);
+        let told: Vec<_> = results(responses).collect().await;
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].as_ref().unwrap_err().code(), tonic::Code::Internal);
+    }
+
+    #[tokio::test]
+    async fn a_summary_is_the_last_word() {
+        let (sender, responses) = mpsc::channel(1);
+        let summary = AnalyzeManyResponse { event: Some(Event::Summary(AnalyzeManySummary::default())) };
+        sender.try_send(Ok(summary)).unwrap();
+        drop(sender);
+        let told: Vec<_> = results(responses).collect().await;
+        assert!(told.len() == 1 && told[0].is_ok(), "{told:?}");
     }
 }

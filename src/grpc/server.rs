@@ -31,6 +31,11 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Streams of one connection. A mesh's sidecar is one connection for many callers.
 const MAX_STREAMS: u32 = 1024;
+/// What a client may send on one stream before the server has read it: a little, for what is not read is held.
+const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+/// The same for all streams of a connection together. Far more than one stream's: a stream that the server reads no further
+/// for now, since its seats are taken, must not hold up the other calls of a sidecar's one connection.
+const CONNECTION_WINDOW_BYTES: u32 = 32 * STREAM_WINDOW_BYTES;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Resets that a client may have pending before it is taken for an attack.
 const MAX_PENDING_RESETS: usize = 64;
@@ -61,6 +66,8 @@ pub async fn serve(
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
         .max_concurrent_streams(MAX_STREAMS)

@@ -8,11 +8,11 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
-use super::error::AnalyzeError;
+use super::{Limits, error::AnalyzeError};
 
 /// Weight is counted in KiB, so that it fits the semaphore's `u32`.
 const UNIT_BYTES: u64 = 1024;
@@ -33,12 +33,19 @@ struct Lane {
     max_slots: usize,
     weight: Arc<Semaphore>,
     max_weight: u32,
+    workers: Arc<Semaphore>,
 }
 
 /// A stream that is open, until it is dropped.
 #[derive(Debug)]
 pub struct OpenStream {
     _permit: OwnedSemaphorePermit,
+}
+
+/// A worker that prepares a picture, until it is dropped.
+#[derive(Debug)]
+pub struct Worker {
+    _permits: Vec<OwnedSemaphorePermit>,
 }
 
 /// The place of one analysis, until it is dropped.
@@ -52,17 +59,17 @@ pub struct Slot {
 }
 
 impl Admission {
-    /// A budget of `max_in_flight` analyses, at least 1, and `max_bytes` of encoded pictures, for single requests and for
-    /// `max_streams` streams. A quarter of both is kept for single requests.
-    pub fn new(max_in_flight: usize, max_bytes: u64, max_streams: usize) -> Self {
-        let slots = max_in_flight.max(1);
-        let weight = u32::try_from(max_bytes / UNIT_BYTES).unwrap_or(u32::MAX).max(1);
+    /// The budget that `limits` set. A quarter of the analyses and of the bytes is kept for single requests.
+    pub fn new(limits: &Limits) -> Self {
+        let slots = limits.max_in_flight.max(1);
+        let weight = u32::try_from(limits.max_in_flight_bytes / UNIT_BYTES).unwrap_or(u32::MAX).max(1);
         let kept = if slots == 1 { 0 } else { (slots / 4).max(1) };
+        let lane = |slots, weight| Lane::new(slots, weight, limits.prepare_workers.max(1));
         Self {
-            all: Lane::new(slots, weight),
-            streams: Lane::new(slots - kept, (weight - weight / 4).max(1)),
-            open_streams: Arc::new(Semaphore::new(max_streams)),
-            max_streams,
+            all: lane(slots, weight),
+            streams: lane(slots - kept, (weight - weight / 4).max(1)),
+            open_streams: Arc::new(Semaphore::new(limits.max_streams)),
+            max_streams: limits.max_streams,
         }
     }
 
@@ -98,7 +105,7 @@ impl Admission {
     /// [`AnalyzeError::Internal`] when the process is ending.
     pub async fn enter(&self) -> Result<Slot, AnalyzeError> {
         let started = Instant::now();
-        let slots = acquire(&self.streams.slots, &self.all.slots, [1, 1]).await?;
+        let slots = acquire(&self.streams.slots, &self.all.slots, 1).await?;
         Ok(self.slot(true, slots, started.elapsed()))
     }
 
@@ -108,13 +115,14 @@ impl Admission {
 }
 
 impl Lane {
-    fn new(max_slots: usize, max_weight: u32) -> Self {
+    fn new(max_slots: usize, max_weight: u32, workers: usize) -> Self {
         let weight = usize::try_from(max_weight).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self {
             slots: Arc::new(Semaphore::new(max_slots.min(Semaphore::MAX_PERMITS))),
             max_slots,
             weight: Arc::new(Semaphore::new(weight)),
             max_weight,
+            workers: Arc::new(Semaphore::new(workers)),
         }
     }
 
@@ -135,8 +143,9 @@ impl Slot {
         self.weight.clear();
         if self.waits {
             let started = Instant::now();
-            let weights = [streams.weight_of(bytes), all.weight_of(bytes)];
-            self.weight = acquire(&streams.weight, &all.weight, weights).await?;
+            // The share of single requests stays free also while a giant works or waits.
+            let weight = streams.weight_of(bytes);
+            self.weight = acquire(&streams.weight, &all.weight, weight).await?;
             self.waited += started.elapsed();
             return Ok(());
         }
@@ -155,6 +164,23 @@ impl Slot {
         }
     }
 
+    /// Waits for a worker to prepare the picture. As many items of streams as there are workers wait beside single requests;
+    /// the others wait behind them, so that a single request is never behind a whole stream.
+    ///
+    /// # Errors
+    /// [`AnalyzeError::Internal`] when the process is ending.
+    pub async fn worker(&mut self) -> Result<Worker, AnalyzeError> {
+        let started = Instant::now();
+        let all = &self.admission.all.workers;
+        let permits = if self.waits {
+            acquire(&self.admission.streams.workers, all, 1).await?
+        } else {
+            vec![Arc::clone(all).acquire_owned().await.map_err(closed)?]
+        };
+        self.waited += started.elapsed();
+        Ok(Worker { _permits: permits })
+    }
+
     /// Whether a picture was accounted for.
     pub fn is_weighed(&self) -> bool {
         !self.weight.is_empty()
@@ -170,12 +196,15 @@ impl Slot {
 async fn acquire(
     narrow: &Arc<Semaphore>,
     wide: &Arc<Semaphore>,
-    [in_narrow, in_wide]: [u32; 2],
+    count: u32,
 ) -> Result<Vec<OwnedSemaphorePermit>, AnalyzeError> {
-    let closed = |_| AnalyzeError::Internal { detail: "the admission is closed".to_owned() };
-    let narrow = Arc::clone(narrow).acquire_many_owned(in_narrow).await.map_err(closed)?;
-    let wide = Arc::clone(wide).acquire_many_owned(in_wide).await.map_err(closed)?;
+    let narrow = Arc::clone(narrow).acquire_many_owned(count).await.map_err(closed)?;
+    let wide = Arc::clone(wide).acquire_many_owned(count).await.map_err(closed)?;
     Ok(vec![narrow, wide])
+}
+
+fn closed(_: AcquireError) -> AnalyzeError {
+    AnalyzeError::Internal { detail: "the admission is closed".to_owned() }
 }
 
 #[cfg(test)]
@@ -183,6 +212,21 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::pipeline::RetryPolicy;
+
+    fn admission(max_in_flight: usize, max_in_flight_bytes: u64) -> Admission {
+        let retry =
+            RetryPolicy { max_attempts: 1, base: Duration::ZERO, cap: Duration::ZERO, min_call_time: Duration::ZERO };
+        Admission::new(&Limits {
+            max_image_bytes: 1 << 20,
+            max_pixels: 1 << 20,
+            max_in_flight,
+            max_in_flight_bytes,
+            max_streams: 1,
+            prepare_workers: 2,
+            retry,
+        })
+    }
 
     fn unit(error: AnalyzeError) -> &'static str {
         match error {
@@ -193,67 +237,88 @@ mod tests {
 
     #[tokio::test]
     async fn streams_leave_a_quarter_to_single_requests() {
-        let admission = Admission::new(8, 8 << 20, 1);
+        let budget = admission(8, 8 << 20);
         let mut held = Vec::new();
         for _ in 0..6 {
-            held.push(admission.enter().await.unwrap());
+            held.push(budget.enter().await.unwrap());
         }
-        assert!(admission.enter().now_or_never().is_none(), "the seventh waits");
-        let single = [admission.try_enter().unwrap(), admission.try_enter().unwrap()];
-        assert_eq!(unit(admission.try_enter().unwrap_err()), "requests");
+        assert!(budget.enter().now_or_never().is_none(), "the seventh waits");
+        let single = [budget.try_enter().unwrap(), budget.try_enter().unwrap()];
+        assert_eq!(unit(budget.try_enter().unwrap_err()), "requests");
         drop(single);
         held.pop();
-        assert!(admission.enter().now_or_never().is_some());
+        assert!(budget.enter().now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn single_requests_may_take_all_that_is_free() {
-        let admission = Admission::new(4, 1 << 20, 1);
-        let single: Vec<_> = (0..4).map(|_| admission.try_enter().unwrap()).collect();
-        assert!(admission.enter().now_or_never().is_none());
+        let budget = admission(4, 1 << 20);
+        let single: Vec<_> = (0..4).map(|_| budget.try_enter().unwrap()).collect();
+        assert!(budget.enter().now_or_never().is_none());
         drop(single);
-        assert!(admission.enter().now_or_never().is_some());
+        assert!(budget.enter().now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn bytes_are_a_budget_of_their_own_and_are_given_back() {
-        let admission = Admission::new(8, 8 << 20, 1);
-        let mut first = admission.enter().await.unwrap();
+        let budget = admission(8, 8 << 20);
+        let mut first = budget.enter().await.unwrap();
         first.weigh(5 << 20).await.unwrap();
-        let mut second = admission.enter().await.unwrap();
+        let mut second = budget.enter().await.unwrap();
         assert!(second.weigh(2 << 20).now_or_never().is_none(), "6 MiB are for streams");
-        let mut single = admission.try_enter().unwrap();
+        let mut single = budget.try_enter().unwrap();
         single.weigh(3 << 20).await.unwrap();
-        assert_eq!(unit(admission.try_enter().unwrap().weigh(1).await.unwrap_err()), "bytes of pictures");
+        assert_eq!(unit(budget.try_enter().unwrap().weigh(1).await.unwrap_err()), "bytes of pictures");
         first.lighten(1 << 20);
         assert!(second.weigh(2 << 20).now_or_never().is_some());
         drop((first, second, single));
-        let mut whole = admission.try_enter().unwrap();
+        let mut whole = budget.try_enter().unwrap();
         whole.weigh(8 << 20).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_picture_heavier_than_the_budget_works_alone() {
-        let admission = Admission::new(8, 1 << 20, 1);
-        let mut giant = admission.enter().await.unwrap();
+        let budget = admission(8, 1 << 20);
+        let mut giant = budget.enter().await.unwrap();
         giant.weigh(1 << 40).now_or_never().expect("room for one").unwrap();
-        let mut other = admission.enter().await.unwrap();
+        let mut other = budget.enter().await.unwrap();
         assert!(other.weigh(1).now_or_never().is_none());
+        let mut single = budget.try_enter().unwrap();
+        single.weigh(100 << 10).await.expect("the share of single requests is free");
         drop(giant);
         assert!(other.weigh(1).now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn the_smallest_budget_still_works() {
-        let admission = Admission::new(1, 1, 1);
-        assert_eq!(admission.stream_slots(), 1);
-        let mut slot = admission.enter().await.unwrap();
+        let budget = admission(1, 1);
+        assert_eq!(budget.stream_slots(), 1);
+        let mut slot = budget.enter().await.unwrap();
         slot.weigh(100).now_or_never().unwrap().unwrap();
         drop(slot);
-        admission.try_enter().unwrap().weigh(100).await.unwrap();
-        let open = admission.open_stream().unwrap();
-        assert_eq!(unit(admission.open_stream().unwrap_err()), "streams");
+        budget.try_enter().unwrap().weigh(100).await.unwrap();
+        let open = budget.open_stream().unwrap();
+        assert_eq!(unit(budget.open_stream().unwrap_err()), "streams");
         drop(open);
-        assert!(admission.open_stream().is_ok());
+        assert!(budget.open_stream().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_single_request_is_not_behind_a_whole_stream() {
+        let budget = admission(16, 1 << 20);
+        let mut items = Vec::new();
+        for _ in 0..8 {
+            items.push(budget.enter().await.unwrap());
+        }
+        let mut items = items.iter_mut();
+        let mut working =
+            vec![items.next().unwrap().worker().await.unwrap(), items.next().unwrap().worker().await.unwrap()];
+        let mut waiting: Vec<_> = items.map(|item| Box::pin(item.worker())).collect();
+        assert!(waiting.iter_mut().all(|item| item.now_or_never().is_none()));
+        let mut single = budget.try_enter().unwrap();
+        let mut single = Box::pin(single.worker());
+        assert!(single.as_mut().now_or_never().is_none());
+        working.pop();
+        assert!(single.now_or_never().is_some(), "six items came before it");
     }
 }

@@ -16,7 +16,7 @@ mod retry;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     answer,
@@ -27,7 +27,7 @@ use crate::{
     imaging::{self, Encoded, Prepared},
     prompt,
 };
-pub use admission::{Admission, OpenStream, Slot};
+pub use admission::{Admission, OpenStream, Slot, Worker};
 pub use deadline::Deadline;
 pub use error::{AnalyzeError, Failed, Stage};
 use fetch::Fetched;
@@ -92,7 +92,6 @@ pub struct Analyzer {
     models: Vec<ModelProfile>,
     limits: Limits,
     admission: Admission,
-    workers: Arc<Semaphore>,
 }
 
 impl Analyzer {
@@ -103,9 +102,8 @@ impl Analyzer {
         models: Vec<ModelProfile>,
         limits: Limits,
     ) -> Self {
-        let admission = Admission::new(limits.max_in_flight, limits.max_in_flight_bytes, limits.max_streams);
-        let workers = Arc::new(Semaphore::new(limits.prepare_workers.max(1)));
-        Self { store, model, models, limits, admission, workers }
+        let admission = Admission::new(&limits);
+        Self { store, model, models, limits, admission }
     }
 
     /// The models that callers may name; the first is the default.
@@ -153,8 +151,8 @@ impl Analyzer {
         job.features.text &= !unsupported.contains(&"text");
         let mut timing = Timing::default();
         let fetched = fetch::fetch(&*self.store, &job, self.limits.max_image_bytes, &mut slot, &mut timing).await?;
-        let mut prepared = self.prepare(&job, &model, fetched.bytes.clone(), &mut timing).await?;
-        timing.queue += slot.waited();
+        let mut prepared = self.prepare(&job, &model, fetched.bytes.clone(), &mut slot, &mut timing).await?;
+        timing.queue = slot.waited();
         let mut analysis = facts(&job, &fetched, &prepared);
         let image = match std::mem::replace(&mut prepared.encoded, Encoded::AsIs) {
             Encoded::AsIs => fetched.bytes,
@@ -194,12 +192,10 @@ impl Analyzer {
         job: &Job,
         model: &ModelProfile,
         bytes: Bytes,
+        slot: &mut Slot,
         timing: &mut Timing,
     ) -> Result<Prepared, AnalyzeError> {
-        let queued = Instant::now();
-        let worker = job.deadline.bound(Stage::Queue, self.workers.clone().acquire_owned()).await?;
-        let worker = worker.map_err(|error| AnalyzeError::Internal { detail: error.to_string() })?;
-        timing.queue = queued.elapsed();
+        let worker = job.deadline.bound(Stage::Queue, slot.worker()).await??;
         let limits = imaging::Limits { max_pixels: self.limits.max_pixels };
         let target = imaging::Target { tier: model.tier, oversize: job.options.oversize };
         let started = Instant::now();

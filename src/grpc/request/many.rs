@@ -95,8 +95,9 @@ fn on_failure(wire: i32, violations: &mut Violations) -> OnFailure {
 
 fn item_timeout(asked: Option<prost_types::Duration>, longest: Duration, violations: &mut Violations) -> Duration {
     let Some(asked) = asked else { return longest };
-    match Duration::try_from(asked) {
-        Ok(asked) if !asked.is_zero() => asked.min(longest),
+    // The type's own conversion overflows on the least numbers.
+    match (u64::try_from(asked.seconds), u32::try_from(asked.nanos)) {
+        (Ok(seconds), Ok(nanos)) if seconds > 0 || nanos > 0 => Duration::new(seconds, nanos).min(longest),
         _ => {
             violations.add("item_timeout", "OUT_OF_RANGE", "must be longer than 0");
             longest
@@ -239,7 +240,7 @@ mod tests {
             max_in_flight: -1,
             result_order: 99,
             failure_mode: -3,
-            item_timeout: seconds(-1),
+            item_timeout: Some(prost_types::Duration { seconds: i64::MIN, nanos: i32::MIN }),
         };
         insta::assert_debug_snapshot!(config(wire).unwrap_err().into_message(None).message, @r#""6 fields are invalid: config.features, config.options.temperature, config.max_in_flight, config.result_order, config.failure_mode, config.item_timeout.""#);
     }

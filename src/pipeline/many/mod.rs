@@ -10,6 +10,8 @@
 mod intake;
 mod listing;
 mod outbox;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
