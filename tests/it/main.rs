@@ -9,6 +9,7 @@
 
 mod boxes;
 mod command;
+mod command_many;
 mod contract;
 mod errors;
 mod features;
