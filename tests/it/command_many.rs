@@ -322,7 +322,7 @@ async fn a_server_that_restarts_is_asked_for_the_rest() {
 }
 
 #[tokio::test]
-async fn a_server_that_stays_away_ends_the_run_and_says_how_to_go_on() {
+async fn a_server_that_stays_away_ends_the_run() {
     let bench = Bench::start(&keys(9)).await;
     bench.bedrock.answer_with(|_| Reply::hang());
     let mut child = bench.command(&["s3://photos/", "--retries", "1"]).spawn().unwrap();
@@ -332,10 +332,7 @@ async fn a_server_that_stays_away_ends_the_run_and_says_how_to_go_on() {
     let mut errors = String::new();
     child.stderr.take().unwrap().read_to_string(&mut errors).await.unwrap();
     assert_eq!(child.wait().await.unwrap().code(), Some(1), "{errors}");
-    assert!(
-        errors.contains("(1 of 1)") && errors.contains("error: UNAVAILABLE") && errors.contains("--resume"),
-        "{errors}"
-    );
+    assert!(errors.contains("(1 of 1)") && errors.contains("error: UNAVAILABLE"), "{errors}");
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ impl Session<'_> {
         picture: Option<&Source>,
         result: AnalyzeManyResult,
     ) -> Result<(), WriteError> {
-        let line = lines::format(name, listing, result.clone())?;
+        let line = lines::format(name, listing, &result)?;
         self.lines.write(line, &self.progress).await?;
         let failed = !matches!(result.outcome, Some(Outcome::Analysis(_)));
         self.ledger.borrow_mut().answered(name, failed);

@@ -42,10 +42,13 @@ pub struct Job {
 }
 
 impl Job {
-    /// The id under which the server knows it: its name, or the end of one that is too long.
+    /// The id under which the server knows it: its name, or the beginning of one that is too long and its place.
     fn item_id(&self) -> String {
-        let excess = self.name.chars().count().saturating_sub(MAX_ITEM_ID);
-        self.name.chars().skip(excess).collect()
+        if self.name.chars().count() <= MAX_ITEM_ID {
+            return self.name.clone();
+        }
+        let beginning: String = self.name.chars().take(MAX_ITEM_ID - 24).collect();
+        format!("{beginning}... #{}", self.position)
     }
 
     /// The message to send, with the file's bytes.
@@ -253,5 +256,52 @@ impl Intake {
             }
         }
         first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_id_is_the_name_or_short_enough_and_another_for_each() {
+        let job = |name: &str, position| Job {
+            name: name.into(),
+            listing: None,
+            position,
+            picture: Err(pb::Status::default()),
+        };
+        assert_eq!(job("s3://p/사진.png", 3).item_id(), "s3://p/사진.png");
+        assert_eq!(job(&"가".repeat(1024), 3).item_id(), "가".repeat(1024));
+        let long = "가".repeat(1025);
+        let (one, other) = (job(&long, 3).item_id(), job(&long, i64::MAX).item_id());
+        assert!(one != other && one.chars().count() <= 1024 && other.chars().count() <= 1024);
+    }
+
+    #[test]
+    fn a_failure_waits_for_its_place_where_order_matters() {
+        let job = |position: i64| Job {
+            name: position.to_string(),
+            listing: None,
+            position,
+            picture: Err(pb::Status::default()),
+        };
+        let mut sent = Sent::default();
+        (0..3).for_each(|position| sent.insert(job(position)));
+        sent.hold(job(2), pb::Status::default());
+        sent.hold(job(1), pb::Status::default());
+        assert!(sent.release(true).is_none());
+        sent.settle(&job(0));
+        for position in [1, 2] {
+            let (released, _) = sent.release(true).unwrap();
+            assert_eq!(released.position, position);
+            assert!(sent.release(true).is_none(), "not before its line is written");
+            sent.settle(&released);
+        }
+        sent.insert(job(7));
+        sent.insert(job(8));
+        sent.hold(job(8), pb::Status::default());
+        assert_eq!(sent.release(false).unwrap().0.position, 8);
+        assert_eq!(sent.take().iter().map(|job| job.position).collect::<Vec<_>>(), [7, 8], "until they are settled");
     }
 }

@@ -7,6 +7,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use tokio::sync::mpsc;
+
 use super::{
     ledger::{Head, Ledger},
     progress::Progress,
@@ -23,7 +25,7 @@ const MAX_LINE: u64 = 512 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum LinesError {
     /// There is something already.
-    #[error("{0} exists: go on where it ends with --resume, or name another file")]
+    #[error("{0} holds something already: go on where it ends with --resume, or name another file")]
     Exists(String),
     /// Nothing that can be read again.
     #[error("{0} is no file, so --resume cannot go on in it")]
@@ -66,16 +68,16 @@ impl Lines {
         Self { sink: Arc::new(Mutex::new(Box::new(io::stdout()))), is_terminal: io::stdout().is_terminal() }
     }
 
-    /// A file that must not be there yet; something that is no file, such as a pipe, may be.
+    /// A file that must not hold anything yet; something that is no file, such as a pipe, is written to as it is.
     ///
     /// # Errors
     /// A file that exists, or cannot be made.
     pub fn create(path: &Path) -> Result<Self, LinesError> {
         let mut options = OpenOptions::new();
         match path.metadata() {
-            Ok(facts) if facts.is_file() => return Err(LinesError::Exists(shown(path))),
-            Ok(_) => options.write(true),
-            Err(_) => options.append(true).create_new(true),
+            Ok(facts) if facts.is_file() && facts.len() > 0 => return Err(LinesError::Exists(shown(path))),
+            Ok(facts) if !facts.is_file() => options.write(true),
+            _ => options.append(true).create(true),
         };
         let file = options.open(path).map_err(|cause| failed("write", path, cause))?;
         lock(&file, path)?;
@@ -143,10 +145,11 @@ impl Lines {
 ///
 /// # Errors
 /// A contract that does not fit itself.
-pub fn format(source: &str, listing: Option<&str>, mut result: AnalyzeManyResult) -> Result<String, json::JsonError> {
-    if let Ok(line) = json::line(source, listing, &result) {
+pub fn format(source: &str, listing: Option<&str>, result: &AnalyzeManyResult) -> Result<String, json::JsonError> {
+    if let Ok(line) = json::line(source, listing, result) {
         return Ok(line);
     }
+    let mut result = result.clone();
     match &mut result.outcome {
         Some(Outcome::Error(error)) => error.details.clear(),
         Some(Outcome::Analysis(analysis)) => {
@@ -158,22 +161,40 @@ pub fn format(source: &str, listing: Option<&str>, mut result: AnalyzeManyResult
     json::line(source, listing, &result)
 }
 
-/// Reads an earlier run's results again, for pictures and the report: those for which `wanted` says so by its head and
-/// number, from 0.
-///
-/// # Errors
-/// A file that cannot be read any more.
-pub fn replay(
-    path: &Path,
-    wanted: &dyn Fn(&Head, u64) -> bool,
-    each: &mut dyn FnMut(Head, AnalyzeManyResult),
-) -> Result<(), LinesError> {
-    let file = File::open(path).map_err(|cause| failed("read", path, cause))?;
-    for_each_line(&file, path, &mut |number, line, ended| {
-        let Some(head) = Head::read(line).ok().filter(|head| ended && wanted(head, number)) else { return Ok(()) };
-        each(head, json::result(line).map_err(|error| error.to_string())?);
-        Ok(())
-    })
+/// One line of an earlier run.
+pub struct Earlier {
+    /// What it is about.
+    pub head: Head,
+    /// Its number, from 0.
+    pub number: u64,
+    line: String,
+}
+
+impl Earlier {
+    /// All of it.
+    ///
+    /// # Errors
+    /// A line that does not fit the contract.
+    pub fn result(&self) -> Result<AnalyzeManyResult, json::JsonError> {
+        json::result(&self.line)
+    }
+}
+
+/// Reads the first `count` lines of a file again, on a thread of its own and no further ahead than they are taken. A file
+/// that cannot be read any more ends early.
+pub fn reread(path: PathBuf, count: u64) -> mpsc::Receiver<Earlier> {
+    let (lines, taken) = mpsc::channel(1);
+    tokio::task::spawn_blocking(move || {
+        let Ok(file) = File::open(&path) else { return };
+        // An error only ends the reading.
+        let _ = for_each_line(&file, &path, &mut |number, line, _| {
+            let head = Head::read(line)?;
+            let earlier = Earlier { head, number, line: line.to_owned() };
+            let wanted = number < count && lines.blocking_send(earlier).is_ok();
+            if wanted { Ok(()) } else { Err(String::new()) }
+        });
+    });
+    taken
 }
 
 /// Hands over each line with its number, from 0, and whether it ends as a line does.

@@ -173,7 +173,9 @@ fn end(session: &Session<'_>, ending: &Ending) -> ExitCode {
             ExitCode::FAILURE
         }
         Ending::Refused(error) => {
-            failed(&format!("{}\nThe same command with --out and --resume goes on.", status::render(error)), 1)
+            // Nothing done means that the next attempt would not do better.
+            let hint = "\nThe same command with --out and --resume goes on.";
+            failed(&format!("{}{}", status::render(error), if totals.done() > 0 { hint } else { "" }), 1)
         }
         Ending::Unwritten(error) => failed(&error.to_string(), 1),
     }

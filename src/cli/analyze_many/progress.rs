@@ -14,8 +14,8 @@ use super::totals::Totals;
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Time between two drawings of the bar's clock.
 const TICK: Duration = Duration::from_millis(200);
-const BAR: &str = "{bar:30} {pos} of {len}, {per_sec}, {msg}, {eta} left";
-const SPINNER: &str = "{spinner} {pos} done, {per_sec}, {msg}";
+const BAR: &str = "{bar:30} {msg}";
+const SPINNER: &str = "{spinner} {msg}";
 
 /// The display of one run.
 pub struct Progress {
@@ -92,7 +92,7 @@ impl Progress {
         if let Some(expected) = figures.to_do() {
             bar.set_length(expected);
         }
-        bar.set_message(format!("{} failed, {} tokens", figures.failed, thousands(figures.tokens)));
+        bar.set_message(figures.line(self.elapsed()));
         bar.set_position(figures.done);
     }
 

@@ -75,7 +75,7 @@ impl Totals {
         }
         let notes = [
             (self.aborted, "not started after the failure"),
-            (self.skipped, "answered already, not asked for again"),
+            (self.skipped, "answered already, left out"),
             (failed_earlier, "failed in an earlier run (--retry-failed asks again)"),
             (self.repeated, "named more than once, sent once"),
         ];
@@ -137,7 +137,7 @@ mod tests {
         3 results in 2m 5s: 1 succeeded, 2 failed
           2 SOURCE_EMPTY
         2 not started after the failure
-        4 answered already, not asked for again
+        4 answered already, left out
         3 failed in an earlier run (--retry-failed asks again)
         1 named more than once, sent once
         150 input and 0 output tokens in 1 model call, about $0.5000
