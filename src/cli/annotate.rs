@@ -95,28 +95,41 @@ pub fn annotate(bytes: &[u8], analysis: &ImageAnalysis) -> Result<RgbImage, Anno
     Ok(canvas.into_image())
 }
 
-fn upright(bytes: &[u8], analysis: &ImageAnalysis) -> Result<RgbImage, AnnotateError> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let mut reader = reader.map_err(|error| AnnotateError::Decode(error.into()))?;
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_DECODE_BYTES);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(AnnotateError::Decode)?;
-    let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels > MAX_PIXELS {
-        return Err(AnnotateError::TooLarge(pixels));
-    }
-    let mut image = DynamicImage::from_decoder(decoder).map_err(AnnotateError::Decode)?;
+/// The opaque upright picture.
+///
+/// # Errors
+/// As [`annotate`].
+pub(super) fn upright(bytes: &[u8], analysis: &ImageAnalysis) -> Result<RgbImage, AnnotateError> {
     let facts = analysis.image.clone().unwrap_or_default();
     // The orientation that was applied decides the frame of the boxes.
-    let orientation = u8::try_from(facts.exif_orientation).ok().and_then(Orientation::from_exif);
-    image.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
+    let image = decode(bytes, Some(facts.exif_orientation))?;
     let actual = (i64::from(image.width()), i64::from(image.height()));
     if actual != (i64::from(facts.width), i64::from(facts.height)) {
         let (actual, analyzed) = (format!("{}x{}", actual.0, actual.1), format!("{}x{}", facts.width, facts.height));
         return Err(AnnotateError::OtherPicture { actual, analyzed });
     }
+    Ok(image)
+}
+
+/// The opaque picture, turned by this EXIF orientation; by the file's own when there is none.
+pub(super) fn decode(bytes: &[u8], exif_orientation: Option<i32>) -> Result<RgbImage, AnnotateError> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let mut reader = reader.map_err(|error| AnnotateError::Decode(error.into()))?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_DECODE_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(AnnotateError::Decode)?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > MAX_PIXELS {
+        return Err(AnnotateError::TooLarge(pixels));
+    }
+    let orientation = match exif_orientation {
+        Some(number) => u8::try_from(number).ok().and_then(Orientation::from_exif),
+        None => decoder.orientation().ok(),
+    };
+    let mut image = DynamicImage::from_decoder(decoder).map_err(AnnotateError::Decode)?;
+    image.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
     Ok(opaque(image))
 }
 

@@ -19,6 +19,7 @@ pub mod local;
 pub mod objects;
 pub mod plain;
 pub mod render;
+pub mod report;
 pub mod request;
 pub mod server;
 pub mod source;

@@ -8,7 +8,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::plain;
 
 /// Most lines of details that are shown.
-const MAX_DETAILS: usize = 40;
+pub(super) const MAX_DETAILS: usize = 40;
 
 /// The status as lines without a trailing newline: code, reason and message first, then every detail.
 pub fn render(status: &Status) -> String {
@@ -57,7 +57,8 @@ fn message(status: &Status) -> String {
     }
 }
 
-fn detail_lines(details: &ErrorDetails) -> Vec<String> {
+/// What the details say, a line each, as it came: neither bounded nor harmless to print.
+pub(super) fn detail_lines(details: &ErrorDetails) -> Vec<String> {
     let mut lines = vec![];
     if let Some(bad_request) = details.bad_request() {
         lines.extend(bad_request.field_violations.iter().map(|v| format!("{}: {}", v.field, v.description)));

@@ -8,6 +8,7 @@
 )]
 
 mod boxes;
+mod browser;
 mod command;
 mod command_many;
 mod contract;

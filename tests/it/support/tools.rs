@@ -23,7 +23,25 @@ pub struct Outcome {
 /// The path of a tool in `.venv/bin`. `None`, with a note, when it is not there: the test then skips itself. Fails the
 /// test instead when `SIGHTLINE_REQUIRE_TOOLS` is set.
 pub fn require_tool(name: &str) -> Option<PathBuf> {
-    locate(&root().join(".venv/bin"), name, env::var_os(REQUIRED).is_some_and(|value| !value.is_empty()))
+    locate(&root().join(".venv/bin"), name, is_required())
+}
+
+/// The path of a tool of this machine's own, such as a browser, in `PATH`. Without it as [`require_tool`].
+pub fn require_installed(name: &str) -> Option<PathBuf> {
+    let found = env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file());
+    if found.is_none() {
+        missing(&format!("{name} is not installed: `.ci/run` shows how"), is_required());
+    }
+    found
+}
+
+fn is_required() -> bool {
+    env::var_os(REQUIRED).is_some_and(|value| !value.is_empty())
+}
+
+fn missing(what: &str, required: bool) {
+    assert!(!required, "{what}");
+    eprintln!("skipped: {what}");
 }
 
 fn locate(folder: &Path, name: &str, required: bool) -> Option<PathBuf> {
@@ -31,9 +49,7 @@ fn locate(folder: &Path, name: &str, required: bool) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    let missing = format!("{name} is not in {}: run scripts/test-tools", folder.display());
-    assert!(!required, "{missing}");
-    eprintln!("skipped: {missing}");
+    missing(&format!("{name} is not in {}: run scripts/test-tools", folder.display()), required);
     None
 }
 
