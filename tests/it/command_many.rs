@@ -478,6 +478,41 @@ async fn a_manifest_is_read_as_slots_become_free() {
 }
 
 #[tokio::test]
+async fn a_report_shows_everything_the_file_holds_and_a_later_run_draws_what_is_missing() {
+    let all = keys(6);
+    let bench = Bench::start(&all).await;
+    let (out, page) = (bench.out(), bench.path("report.html"));
+    let words = ["s3://photos/", "s3/photos", "gone.png", "--out", out.to_str().unwrap(), "--resume", "--in-order"];
+    let words = [&words[..], &["--max-in-flight", "1", "--report", "report.html", "--annotate", "drawn"]].concat();
+    failing(&bench.bedrock, &[3]);
+    let (code, _, errors) = bench.run(&[&words[..], &["--stop-on-failure"]].concat()).await;
+    assert_eq!(code, Some(1), "{errors}");
+    let first = fs::read_to_string(&page).unwrap();
+    assert_eq!(first.matches("<article").count(), 3, "{errors}");
+    fs::remove_dir_all(bench.path("drawn")).unwrap();
+    bench.bedrock.answer_with(|_| described());
+    let (code, _, errors) = bench.run(&[&words[..], &["--retry-failed"]].concat()).await;
+    assert_eq!(code, Some(1), "{errors}");
+    let second = fs::read_to_string(&page).unwrap();
+    assert_eq!(second.matches("<article").count(), 13, "what failed and was mended is there once");
+    assert_eq!(second.matches("src=\"data:image/").count(), 12, "objects and files alike");
+    assert_eq!(fs::read_dir(bench.path("drawn")).unwrap().count(), 12);
+}
+
+#[tokio::test]
+async fn objects_that_cannot_be_read_here_are_results_all_the_same() {
+    let bench = Bench::start(&keys(9)).await;
+    let mut command = bench.command(&["s3://photos/", "--annotate", "drawn"]);
+    command.env("AWS_SECRET_ACCESS_KEY", "another");
+    let output = command.output().await.unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), 9);
+    assert_eq!(errors.matches("no further objects are tried").count(), 1, "{errors}");
+    assert!(errors.contains("AWS_ENDPOINT_URL_S3"), "{errors}");
+}
+
+#[tokio::test]
 async fn help_says_what_there_is() {
     let output = command().args(["analyze-many", "--help"]).output().await.unwrap();
     assert!(output.status.success());

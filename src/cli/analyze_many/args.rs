@@ -1,6 +1,9 @@
 //! The flags of `sightline analyze-many`, and what of them can be checked before anything is done.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::sources::Spec;
 use crate::{
@@ -71,6 +74,10 @@ pub struct AnalyzeManyArgs {
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub annotate: Option<PathBuf>,
 
+    /// Also write a page for people, as .html: every picture with what was found on it, totals and errors.
+    #[arg(long, value_name = "OUT", help_heading = "Output")]
+    pub report: Option<PathBuf>,
+
     /// No progress and no summary on standard error; errors still.
     #[arg(long, short, help_heading = "Output")]
     pub quiet: bool,
@@ -91,11 +98,36 @@ impl AnalyzeManyArgs {
         }
     }
 
+    /// What the report is about.
+    pub(super) fn title(&self) -> String {
+        let first = match self.sources.first() {
+            Some(Spec::Path(path)) => path.display().to_string(),
+            Some(Spec::Object(object)) => object.display(),
+            Some(Spec::Listing(listing)) => listing.name(),
+            Some(Spec::Manifest) | None => "standard input".to_owned(),
+        };
+        match self.sources.len() {
+            0 | 1 => first,
+            count => format!("{first} and {} more", count - 1),
+        }
+    }
+
     /// What can be said about the command line before a server is bothered.
     pub(super) fn check(&self) -> Result<(), String> {
         let manifests = self.sources.iter().filter(|spec| matches!(spec, Spec::Manifest)).count();
         if manifests > 1 {
             return Err("standard input can be read once: name - one time".to_owned());
+        }
+        if let Some(report) = &self.report {
+            let shown = plain::line(&report.display().to_string());
+            let named =
+                report.extension().is_some_and(|e| e.eq_ignore_ascii_case("html") || e.eq_ignore_ascii_case("htm"));
+            let folder = report.parent().filter(|folder| !folder.as_os_str().is_empty());
+            match folder.is_none_or(Path::is_dir) {
+                _ if !named => return Err(format!("--report {shown} is no name of a page: name it .html")),
+                false => return Err(format!("--report {shown} lies in a folder that is missing: make it first")),
+                true => {}
+            }
         }
         let Some(folder) = &self.annotate else { return Ok(()) };
         let same =

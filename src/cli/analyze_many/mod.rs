@@ -30,9 +30,16 @@ use self::{
     pictures::Pictures,
     progress::Progress,
     session::{Ending, Session, Settings, WriteError},
-    sources::Sources,
+    sources::{Sources, Spec},
+    totals::Totals,
 };
-use super::{plain, server::Server, status};
+use super::{
+    plain,
+    report::{self, Report},
+    server::Server,
+    source::Source,
+    status,
+};
 use crate::serve;
 
 /// A signal told the run to stop.
@@ -120,16 +127,69 @@ async fn with_server(
         ledger: RefCell::new(ledger),
         sent: RefCell::default(),
         totals: RefCell::default(),
-        pictures: Pictures::new(args.annotate.clone(), server, limits.object_bytes, &progress),
+        pictures: Pictures::new(
+            args.annotate.clone(),
+            args.report.as_ref().map(|_| Report::new(&args.title())),
+            server,
+            limits.object_bytes,
+            &progress,
+        ),
         progress: Arc::clone(&progress),
         lines,
         stop: stop.clone(),
     };
     tell_of_stop(stop, &progress);
     let ending = session.run(Intake::new(sources.read())).await;
-    session.pictures.finish().await;
+    let reported = report(args, &session, &ending).await;
     progress.finish();
-    end(&session, &ending)
+    match (end(&session, &ending), reported) {
+        (_, Err(error)) => failed(&error, 1),
+        (code, Ok(())) => code,
+    }
+}
+
+/// Finishes the pictures, those of earlier runs too, and writes the report.
+async fn report(args: &AnalyzeManyArgs, session: &Session<'_>, ending: &Ending) -> Result<(), String> {
+    let is_complete = matches!(ending, Ending::Complete);
+    let mut whole = Totals::default();
+    if session.pictures.is_wanted() {
+        add_earlier(args, session, is_complete, &mut whole).await;
+    }
+    session.pictures.finish().await;
+    let Some(path) = &args.report else { return Ok(()) };
+    whole.include(&session.totals.borrow());
+    let totals = report::Totals {
+        succeeded: whole.succeeded,
+        failed: whole.failed,
+        usage: whole.usage(),
+        elapsed: session.progress.elapsed(),
+        interrupted: !is_complete,
+    };
+    session.pictures.write_report(path, totals).await?;
+    session.progress.note(&format!("report: {}", plain::line(&path.display().to_string())));
+    Ok(())
+}
+
+/// Results of earlier runs on the same file that are still the last word on their sources. Their pictures are left out
+/// when somebody waits for the end.
+async fn add_earlier(args: &AnalyzeManyArgs, session: &Session<'_>, pictures: bool, whole: &mut Totals) {
+    let earlier = session.ledger.borrow().earlier();
+    let Some(path) = args.out.clone().filter(|_| earlier > 0) else { return };
+    let mut lines = lines::reread(path, earlier);
+    while let Some(line) = lines.recv().await {
+        let name = &line.head.source;
+        if !session.ledger.borrow().is_last(name, line.number) {
+            continue;
+        }
+        let Ok(result) = line.result() else { continue };
+        whole.add(&result);
+        let picture = match name.parse() {
+            Ok(Spec::Object(object)) => Some(object),
+            Ok(Spec::Path(path)) => Some(Source::File(path)),
+            _ => None,
+        };
+        session.pictures.offer_again(name, picture.as_ref().filter(|_| pictures), result).await;
+    }
 }
 
 /// Finds out how many there are while the first are under way.

@@ -48,6 +48,13 @@ impl Totals {
         add(&mut self.finished, Some(&usage.unwrap_or(counted)));
     }
 
+    /// Adds what another run has come to.
+    pub fn include(&mut self, other: &Self) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        add(&mut self.finished, Some(&other.usage()));
+    }
+
     /// Usage of all streams.
     pub fn usage(&self) -> Usage {
         let mut usage = self.finished;
