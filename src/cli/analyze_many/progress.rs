@@ -14,8 +14,8 @@ use super::totals::Totals;
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Time between two drawings of the bar's clock.
 const TICK: Duration = Duration::from_millis(200);
-const BAR: &str = "{bar:30} {msg}";
-const SPINNER: &str = "{spinner} {msg}";
+const BAR: &str = "{bar:30} {wide_msg}";
+const SPINNER: &str = "{spinner} {wide_msg}";
 
 /// The display of one run.
 pub struct Progress {
