@@ -162,6 +162,7 @@ impl Call {
         match ended {
             Ok(()) => Ok(summary(totals, began)),
             Err(Cut::Requests(failure)) => Err(Ended::Failed(failure)),
+            Err(Cut::TooManyItems) => Err(Ended::Failed(status::too_many_items(many::MAX_ITEM_IDS))),
             Err(Cut::Draining) => Err(Ended::Failed(status::draining())),
             Err(Cut::Gone) => Err(Ended::Gone),
         }

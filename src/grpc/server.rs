@@ -32,10 +32,11 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Streams of one connection. A mesh's sidecar is one connection for many callers.
 const MAX_STREAMS: u32 = 1024;
 /// What a client may send on one stream before the server has read it: a little, for what is not read is held.
-const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
-/// The same for all streams of a connection together. Far more than one stream's: a stream that the server reads no further
-/// for now, since its seats are taken, must not hold up the other calls of a sidecar's one connection.
-const CONNECTION_WINDOW_BYTES: u32 = 32 * STREAM_WINDOW_BYTES;
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+/// Calls of one connection whose messages find room beside those of all streams that are not read further for now.
+const CALLS_BESIDE_STREAMS: usize = 128;
+/// The largest window that HTTP/2 knows.
+const MAX_WINDOW_BYTES: u32 = i32::MAX as u32;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Resets that a client may have pending before it is taken for an attack.
 const MAX_PENDING_RESETS: usize = 64;
@@ -58,6 +59,7 @@ pub async fn serve(
     set_health(&health, ServingStatus::NotServing).await;
     let in_flight = InFlight::new();
     let edge = EdgeLayer { longest: service.max_request_time(), in_flight: in_flight.clone() };
+    let connection_window = connection_window(service.analyzer().limits().max_streams);
     let (cut, cut_off) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let analysis = ImageAnalysisServiceServer::new(service.until(stopped.clone(), cut_off))
@@ -67,7 +69,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_connection_window_size(connection_window)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
         .max_concurrent_streams(MAX_STREAMS)
@@ -90,6 +92,13 @@ pub async fn serve(
         () = draining => {}
     }
     Ok(())
+}
+
+/// What a client may send on all streams of a connection together, in bytes. A stream that the server reads no further for
+/// now, since its seats are taken, must not hold up the other calls of a sidecar's one connection.
+fn connection_window(max_streams: usize) -> u32 {
+    let calls = u32::try_from(max_streams.saturating_add(CALLS_BESIDE_STREAMS)).unwrap_or(u32::MAX);
+    calls.saturating_mul(STREAM_WINDOW_BYTES).min(MAX_WINDOW_BYTES)
 }
 
 fn incoming(listener: TcpListener) -> TcpIncoming {

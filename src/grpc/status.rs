@@ -196,9 +196,17 @@ pub(super) fn failure(error: &AnalyzeError) -> Failure {
             Failure::new(Code::Aborted, "ABORTED_AFTER_FAILURE", message)
         }
         AnalyzeError::Listing { bucket, prefix, error } => listing::failure(bucket, prefix, error),
+        AnalyzeError::ListingUnordered { bucket, prefix } => listing::unordered(bucket, prefix),
         AnalyzeError::ListingEmpty { bucket, prefix, listed } => listing::empty(bucket, prefix, *listed),
         AnalyzeError::Internal { .. } => internal(),
     }
+}
+
+/// A stream has more items than the server keeps the ids of.
+pub(super) fn too_many_items(limit: u64) -> Failure {
+    let message =
+        format!("The stream has {limit} items with an id, as many as one may have. Open another stream for the rest.");
+    Failure::new(Code::ResourceExhausted, "STREAM_TOO_LONG", message).with("limit", limit.to_string())
 }
 
 /// The server ends before the call does.

@@ -181,6 +181,11 @@ impl Slot {
         Ok(Worker { _permits: permits })
     }
 
+    /// Whether this is the place of an item of a stream, which waits for what it needs.
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+
     /// Whether a picture was accounted for.
     pub fn is_weighed(&self) -> bool {
         !self.weight.is_empty()

@@ -16,6 +16,11 @@ impl Deadline {
         Self(instant)
     }
 
+    /// The deadline moved by `time`.
+    pub fn later(self, time: Duration) -> Self {
+        Self(self.0 + time)
+    }
+
     /// Time left; zero when it has passed.
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())

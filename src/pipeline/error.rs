@@ -138,6 +138,14 @@ pub enum AnalyzeError {
         /// Why.
         error: StoreError,
     },
+    /// A store lists keys in another order than that of their bytes, twice, or without the prefix.
+    #[error("the keys are not listed in order")]
+    ListingUnordered {
+        /// Bucket name or access-point ARN.
+        bucket: String,
+        /// The prefix of the keys.
+        prefix: String,
+    },
     /// There is no object to analyze under a prefix.
     #[error("nothing to analyze among {listed} objects")]
     ListingEmpty {

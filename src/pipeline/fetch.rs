@@ -1,5 +1,7 @@
 //! Reading a picture: its size is known, or bounded, before its bytes are held.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::time::Instant;
@@ -19,10 +21,13 @@ pub(super) struct Fetched {
     pub(super) version_id: Option<String>,
 }
 
+/// The longest that a store is kept waiting with an open answer. Stores drop readers that read nothing.
+const STALE_AFTER: Duration = Duration::from_secs(5);
+
 /// The bytes of the job's picture, at most `limit` of them, once there is room for them.
 pub(super) async fn fetch(
     store: &dyn ImageStore,
-    job: &Job,
+    job: &mut Job,
     limit: u64,
     slot: &mut Slot,
     timing: &mut Timing,
@@ -32,39 +37,66 @@ pub(super) async fn fetch(
             Err(AnalyzeError::ContentTooLarge { actual: bytes.len() as u64, limit })
         }
         Source::Content(bytes) => {
+            let bytes = bytes.clone();
             // An item of a stream was weighed before the next message was read.
             if !slot.is_weighed() {
-                job.deadline.bound(Stage::Queue, slot.weigh(bytes.len() as u64)).await??;
+                weigh(job, slot, bytes.len() as u64).await?;
             }
-            Ok(Fetched { bytes: bytes.clone(), etag: None, version_id: None })
+            Ok(Fetched { bytes, etag: None, version_id: None })
         }
-        Source::Object(object) => read(store, job, object, limit, slot, timing).await,
+        Source::Object(object) => {
+            let object = object.clone();
+            read(store, job, &object, limit, slot, timing).await
+        }
     }
 }
 
 async fn read(
     store: &dyn ImageStore,
-    job: &Job,
+    job: &mut Job,
     object: &ObjectRef,
     limit: u64,
     slot: &mut Slot,
     timing: &mut Timing,
 ) -> Result<Fetched, AnalyzeError> {
-    let failed = |error| AnalyzeError::Store { object: Box::new(object.clone()), error };
     let started = Instant::now();
-    let opened = job.deadline.bound(Stage::Fetch, store.open(object)).await?.map_err(failed)?;
-    let OpenObject { size, etag, version_id, body } = opened;
-    if let Some(actual) = size.filter(|size| *size > limit) {
-        return Err(failed(StoreError::TooLarge { actual, limit }));
+    let (mut opened, weight) = open(store, job, object, limit).await?;
+    let mut waited = weigh(job, slot, weight).await?;
+    if waited > STALE_AFTER {
+        let (again, weight_now) = open(store, job, object, limit).await?;
+        opened = again;
+        if weight_now > weight {
+            waited += weigh(job, slot, weight_now).await?;
+        }
     }
-    let before = slot.waited();
-    // A store that announces no size may send as much as the limit.
-    job.deadline.bound(Stage::Queue, slot.weigh(size.unwrap_or(limit))).await??;
-    let waited = slot.waited().saturating_sub(before);
-    let bytes = job.deadline.bound(Stage::Fetch, collect(body, size, limit)).await?.map_err(failed)?;
+    let OpenObject { size, etag, version_id, body } = opened;
+    let bytes = job.deadline.bound(Stage::Fetch, collect(body, size, limit)).await?;
+    let bytes = bytes.map_err(|error| AnalyzeError::Store { object: Box::new(object.clone()), error })?;
     slot.lighten(bytes.len() as u64);
     timing.fetch = started.elapsed().saturating_sub(waited);
     Ok(Fetched { bytes, etag, version_id })
+}
+
+/// The object, and what it weighs: a store that announces no size may send as much as the limit.
+async fn open(
+    store: &dyn ImageStore,
+    job: &Job,
+    object: &ObjectRef,
+    limit: u64,
+) -> Result<(OpenObject, u64), AnalyzeError> {
+    let failed = |error| AnalyzeError::Store { object: Box::new(object.clone()), error };
+    let opened = job.deadline.bound(Stage::Fetch, store.open(object)).await?.map_err(failed)?;
+    match opened.size {
+        Some(actual) if actual > limit => Err(failed(StoreError::TooLarge { actual, limit })),
+        size => Ok((opened, size.unwrap_or(limit))),
+    }
+}
+
+/// Waits for room; answers how long.
+async fn weigh(job: &mut Job, slot: &mut Slot, bytes: u64) -> Result<Duration, AnalyzeError> {
+    let started = Instant::now();
+    job.queue(slot.waits(), slot.weigh(bytes)).await??;
+    Ok(started.elapsed())
 }
 
 async fn collect(

@@ -13,7 +13,7 @@ mod ports;
 mod question;
 mod retry;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -74,6 +74,20 @@ pub struct Job {
     pub received: Instant,
     /// When it must be answered.
     pub deadline: Deadline,
+}
+
+impl Job {
+    /// Waits in a queue of this server: a single request at most until its deadline. For an item of a stream, which
+    /// `waits`, the queue is its stream's own pace, and its time goes on behind it.
+    async fn queue<F: Future>(&mut self, waits: bool, turn: F) -> Result<F::Output, AnalyzeError> {
+        if !waits {
+            return self.deadline.bound(Stage::Queue, turn).await;
+        }
+        let started = Instant::now();
+        let come = turn.await;
+        self.deadline = self.deadline.later(started.elapsed());
+        Ok(come)
+    }
 }
 
 /// Where a picture is.
@@ -150,8 +164,8 @@ impl Analyzer {
         // The answer's schema holds nothing that the model cannot answer.
         job.features.text &= !unsupported.contains(&"text");
         let mut timing = Timing::default();
-        let fetched = fetch::fetch(&*self.store, &job, self.limits.max_image_bytes, &mut slot, &mut timing).await?;
-        let mut prepared = self.prepare(&job, &model, fetched.bytes.clone(), &mut slot, &mut timing).await?;
+        let fetched = fetch::fetch(&*self.store, &mut job, self.limits.max_image_bytes, &mut slot, &mut timing).await?;
+        let mut prepared = self.prepare(&mut job, &model, fetched.bytes.clone(), &mut slot, &mut timing).await?;
         timing.queue = slot.waited();
         let mut analysis = facts(&job, &fetched, &prepared);
         let image = match std::mem::replace(&mut prepared.encoded, Encoded::AsIs) {
@@ -189,13 +203,13 @@ impl Analyzer {
 
     async fn prepare(
         &self,
-        job: &Job,
+        job: &mut Job,
         model: &ModelProfile,
         bytes: Bytes,
         slot: &mut Slot,
         timing: &mut Timing,
     ) -> Result<Prepared, AnalyzeError> {
-        let worker = job.deadline.bound(Stage::Queue, slot.worker()).await??;
+        let worker = job.queue(slot.waits(), slot.worker()).await??;
         let limits = imaging::Limits { max_pixels: self.limits.max_pixels };
         let target = imaging::Target { tier: model.tier, oversize: job.options.oversize };
         let started = Instant::now();

@@ -15,6 +15,11 @@ mod contract;
 mod errors;
 mod features;
 mod layers;
+mod many;
+mod many_end;
+mod many_listing;
+mod many_mix;
+mod many_pressure;
 mod strangers;
 #[allow(dead_code, reason = "each behaviour uses its own part of the support")]
 mod support;

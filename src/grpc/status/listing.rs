@@ -24,6 +24,20 @@ pub(super) fn failure(bucket: &str, prefix: &str, error: &StoreError) -> Failure
     }
 }
 
+pub(super) fn unordered(bucket: &str, prefix: &str) -> Failure {
+    let name = format!("s3://{bucket}/{prefix}");
+    let message = format!(
+        "The store does not list {} in the order of keys, as directory buckets of S3 Express do not: no listing can go on \
+         where it ended. Send the objects as items.",
+        shortened(&name, 200)
+    );
+    Failure::new(Code::FailedPrecondition, "LISTING_UNORDERED", message).precondition(
+        "KEY_ORDER",
+        &name,
+        "keys are listed in another order, twice, or without the prefix",
+    )
+}
+
 pub(super) fn empty(bucket: &str, prefix: &str, listed: u64) -> Failure {
     let name = format!("s3://{bucket}/{prefix}");
     let shown = shortened(&name, 200);

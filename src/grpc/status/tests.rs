@@ -85,6 +85,7 @@ fn every_error() -> Vec<AnalyzeError> {
         listing(StoreError::BucketNotFound),
         listing(StoreError::Rejected { code: "InvalidArgument".into() }),
         listing(StoreError::Unavailable { detail: detail() }),
+        AnalyzeError::ListingUnordered { bucket: "photos".into(), prefix: "2026/".into() },
         AnalyzeError::ListingEmpty { bucket: "photos".into(), prefix: "2026/".into(), listed: 0 },
         AnalyzeError::ListingEmpty { bucket: "photos".into(), prefix: "2026/".into(), listed: 12 },
         AnalyzeError::Internal { detail: detail() },

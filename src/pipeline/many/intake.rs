@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -14,7 +15,8 @@ use tokio::{
 };
 
 use super::{
-    Analyzer, Failure, ListingTask, Request, Seated, Settings, Slot, Source, Task, listing::Walk, outbox::Watermark,
+    Analyzer, Cut, Failure, Listed, ListingTask, MAX_ITEM_IDS, MAX_LEAD, Request, Seated, Settings, Slot, Source, Task,
+    listing::Walk, outbox::Watermark,
 };
 use crate::{domain::ObjectRef, pipeline::error::AnalyzeError};
 
@@ -39,8 +41,12 @@ pub(super) struct Intake<R> {
     entries: mpsc::Sender<Entry<R>>,
 }
 
-/// Why the reading ends early: who takes the entries is gone, and so is everyone else.
-struct Gone;
+/// Why the reading ends early.
+enum Stop {
+    /// Who takes the entries is gone, and so is everyone else.
+    Gone,
+    TooManyItems,
+}
 
 impl<R: Send> Intake<R> {
     pub(super) fn new(analyzer: Arc<Analyzer>, settings: Settings, entries: mpsc::Sender<Entry<R>>) -> Self {
@@ -52,24 +58,29 @@ impl<R: Send> Intake<R> {
     ///
     /// # Errors
     /// Why they broke off.
-    pub(super) async fn run(mut self, requests: impl Stream<Item = Result<Request<R>, R>> + Send) -> Result<(), R> {
+    pub(super) async fn run(
+        mut self,
+        requests: impl Stream<Item = Result<Request<R>, R>> + Send,
+    ) -> Result<(), Cut<R>> {
         let mut requests = pin!(requests);
         loop {
             let Ok(seat) = self.seat().await else { return Ok(()) };
             let taken = match requests.next().await {
                 None => return Ok(()),
-                Some(Err(refusal)) => return Err(refusal),
+                Some(Err(refusal)) => return Err(Cut::Requests(refusal)),
                 Some(Ok(Request::Item { id, shown_id, task })) => self.item(seat, id, shown_id, task).await,
                 Some(Ok(Request::Listing { shown_id, task })) => self.listing(seat, shown_id, task).await,
             };
-            if taken.is_err() {
-                return Ok(());
+            match taken {
+                Ok(()) => {}
+                Err(Stop::Gone) => return Ok(()),
+                Err(Stop::TooManyItems) => return Err(Cut::TooManyItems),
             }
         }
     }
 
-    async fn seat(&self) -> Result<OwnedSemaphorePermit, Gone> {
-        Arc::clone(&self.seats).acquire_owned().await.map_err(|_| Gone)
+    async fn seat(&self) -> Result<OwnedSemaphorePermit, Stop> {
+        Arc::clone(&self.seats).acquire_owned().await.map_err(|_| Stop::Gone)
     }
 
     async fn item(
@@ -78,9 +89,12 @@ impl<R: Send> Intake<R> {
         id: Option<String>,
         shown_id: String,
         task: Result<Task, R>,
-    ) -> Result<(), Gone> {
-        let item = self.seated(seat, shown_id, None);
+    ) -> Result<(), Stop> {
         let is_new = id.is_none_or(|id| self.seen.is_new(&id));
+        if self.seen.count() > MAX_ITEM_IDS {
+            return Err(Stop::TooManyItems);
+        }
+        let item = self.seated(seat, shown_id, None);
         let work = match task {
             Err(refusal) => Work::Fail(Failure::Refused(refusal)),
             Ok(_) if !is_new => Work::Fail(Failure::Failed(AnalyzeError::ItemIdDuplicate)),
@@ -89,18 +103,21 @@ impl<R: Send> Intake<R> {
         self.hand_over(item, work).await
     }
 
-    fn seated(&mut self, seat: OwnedSemaphorePermit, item_id: String, watermark: Option<&Arc<Watermark>>) -> Seated {
+    fn seated(&mut self, seat: OwnedSemaphorePermit, item_id: String, listed: Option<Listed>) -> Seated {
         let item_index = self.next_index;
         self.next_index += 1;
-        Seated { item_id, item_index, received: Instant::now(), watermark: watermark.cloned(), _seat: seat }
+        Seated { item_id, item_index, received: Instant::now(), listed, _seat: seat }
     }
 
     /// Waits for a place in the process, and for room for bytes that are held already.
-    async fn admit(&self, task: Task) -> Work<R> {
+    async fn admit(&self, mut task: Task) -> Work<R> {
         let admitted = async {
             let mut slot = self.analyzer.admission().enter().await?;
-            if let Source::Content(bytes) = &task.source {
+            if let Source::Content(bytes) = &mut task.source {
                 slot.weigh(bytes.len() as u64).await?;
+                // The transport's buffer, which these are a part of, may hold other messages too: only what was weighed
+                // may be kept.
+                *bytes = Bytes::copy_from_slice(bytes);
             }
             Ok(slot)
         };
@@ -110,8 +127,8 @@ impl<R: Send> Intake<R> {
         }
     }
 
-    async fn hand_over(&self, item: Seated, work: Work<R>) -> Result<(), Gone> {
-        self.entries.send(Entry { item, work }).await.map_err(|_| Gone)
+    async fn hand_over(&self, item: Seated, work: Work<R>) -> Result<(), Stop> {
+        self.entries.send(Entry { item, work }).await.map_err(|_| Stop::Gone)
     }
 
     /// Hands over the objects of a listing one by one: a page is fetched when the one before is used up and a seat is
@@ -121,7 +138,7 @@ impl<R: Send> Intake<R> {
         seat: OwnedSemaphorePermit,
         shown_id: String,
         task: Result<ListingTask, R>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Stop> {
         let ListingTask { listing, features, options } = match task {
             Ok(task) => task,
             Err(refusal) => {
@@ -131,12 +148,16 @@ impl<R: Send> Intake<R> {
         };
         let (store, item_timeout) = (Arc::clone(&self.analyzer.store), self.settings.item_timeout);
         let watermark = Arc::new(Watermark::new(listing.start_after.clone()));
+        let listed = |lead| Some(Listed { watermark: Arc::clone(&watermark), lead });
+        let leads = self.settings.max_in_flight.saturating_mul(MAX_LEAD).clamp(1, Semaphore::MAX_PERMITS);
+        let leads = Arc::new(Semaphore::new(leads));
         let mut walk = Walk::new(&*store, &listing, item_timeout);
         let mut seat = seat;
         loop {
             match walk.next().await {
                 Ok(Some(key)) => {
-                    let item = self.seated(seat, key.clone(), Some(&watermark));
+                    let lead = Arc::clone(&leads).acquire_owned().await.map_err(|_| Stop::Gone)?;
+                    let item = self.seated(seat, key.clone(), listed(Some(lead)));
                     let source = Source::Object(ObjectRef::newest(&listing.bucket, key));
                     let task = Task { source, features: features.clone(), options: options.clone() };
                     let work = self.admit(task).await;
@@ -144,7 +165,7 @@ impl<R: Send> Intake<R> {
                 }
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    let item = self.seated(seat, shown_id, Some(&watermark));
+                    let item = self.seated(seat, shown_id, listed(None));
                     return self.hand_over(item, Work::Fail(Failure::Failed(error))).await;
                 }
             }
@@ -162,6 +183,10 @@ struct Seen {
 }
 
 impl Seen {
+    fn count(&self) -> u64 {
+        self.hashes.len() as u64
+    }
+
     fn is_new(&mut self, id: &str) -> bool {
         self.hashes.insert((self.keys.0.hash_one(id), self.keys.1.hash_one(id)))
     }

@@ -31,6 +31,9 @@ impl Listing {
     }
 }
 
+/// Most pages in a row without a key: deleted objects of a versioned bucket make some.
+const MAX_EMPTY_PAGES: u32 = 10_000;
+
 /// A walk over a listing. Holds one page.
 pub(super) struct Walk<'a> {
     store: &'a dyn ImageStore,
@@ -39,6 +42,9 @@ pub(super) struct Walk<'a> {
     keys: VecDeque<String>,
     /// Where the next page begins; `None` after the last.
     next: Option<PageStart>,
+    /// The last key that was listed: a listing out of order has no watermark, and one that repeats itself no end.
+    last: String,
+    empty_pages: u32,
     listed: u64,
     taken: u64,
 }
@@ -46,7 +52,8 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     pub(super) fn new(store: &'a dyn ImageStore, listing: &'a Listing, page_timeout: Duration) -> Self {
         let next = Some(PageStart::After(listing.start_after.clone()));
-        Self { store, listing, page_timeout, keys: VecDeque::new(), next, listed: 0, taken: 0 }
+        let (keys, last) = (VecDeque::new(), listing.start_after.clone());
+        Self { store, listing, page_timeout, keys, next, last, empty_pages: 0, listed: 0, taken: 0 }
     }
 
     /// The next key to analyze, `None` after the last.
@@ -59,6 +66,7 @@ impl<'a> Walk<'a> {
         }
         loop {
             while let Some(key) = self.keys.pop_front() {
+                self.check_order(&key)?;
                 if self.listing.takes(&key) {
                     self.taken += 1;
                     return Ok(Some(key));
@@ -76,14 +84,23 @@ impl<'a> Walk<'a> {
         let page = deadline.bound(Stage::List, self.store.list(&query)).await?;
         let failed = |error| AnalyzeError::Listing { bucket: bucket.clone(), prefix: prefix.clone(), error };
         let Page { keys, next } = page.map_err(failed)?;
-        let next = next.map(PageStart::Token);
-        if keys.is_empty() && next.as_ref() == Some(&query.from) {
-            let detail = "a page without keys points to itself".to_owned();
-            return Err(failed(StoreError::Unavailable { detail }));
+        self.empty_pages = if keys.is_empty() { self.empty_pages + 1 } else { 0 };
+        if self.empty_pages > MAX_EMPTY_PAGES {
+            return Err(failed(StoreError::Unavailable { detail: "one page after the other is empty".to_owned() }));
         }
-        self.listed += keys.len() as u64;
         self.keys = keys.into();
-        self.next = next;
+        self.next = next.map(PageStart::Token);
+        Ok(())
+    }
+
+    /// Every key must follow the one before, in the order of their bytes.
+    fn check_order(&mut self, key: &str) -> Result<(), AnalyzeError> {
+        let Listing { bucket, prefix, .. } = self.listing;
+        if key <= self.last.as_str() || !key.starts_with(prefix.as_str()) {
+            return Err(AnalyzeError::ListingUnordered { bucket: bucket.clone(), prefix: prefix.clone() });
+        }
+        key.clone_into(&mut self.last);
+        self.listed += 1;
         Ok(())
     }
 

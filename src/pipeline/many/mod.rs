@@ -28,6 +28,12 @@ use intake::{Entry, Intake, Work};
 pub use listing::Listing;
 use outbox::{Outbox, Watermark};
 
+/// Most items with an id of the caller's on one stream: their ids are kept, 16 bytes each. Listed objects are not counted.
+pub const MAX_ITEM_IDS: u64 = 1_000_000;
+/// How far a listing may be answered ahead of its watermark, as a multiple of the items in flight: beyond, it waits for the
+/// slow item that holds the watermark back.
+const MAX_LEAD: usize = 16;
+
 /// How a stream is worked on.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -146,6 +152,8 @@ pub struct Totals {
 pub enum Cut<R> {
     /// The requests broke off.
     Requests(R),
+    /// There are more items with ids than are kept: see [`MAX_ITEM_IDS`].
+    TooManyItems,
     /// The process is to end.
     Draining,
     /// Nobody takes the answers any more.
@@ -184,8 +192,15 @@ struct Seated {
     item_id: String,
     item_index: u64,
     received: Instant,
-    watermark: Option<Arc<Watermark>>,
+    listed: Option<Listed>,
     _seat: OwnedSemaphorePermit,
+}
+
+/// What an item has that a listing brought.
+struct Listed {
+    watermark: Arc<Watermark>,
+    /// The right to be answered ahead of the watermark.
+    lead: Option<OwnedSemaphorePermit>,
 }
 
 /// An item whose answer is ready.
@@ -206,7 +221,7 @@ struct Driver<R> {
     stopped: bool,
 }
 
-type IntakeFuture<'a, R> = Pin<Box<dyn Future<Output = Result<(), R>> + Send + 'a>>;
+type IntakeFuture<'a, R> = Pin<Box<dyn Future<Output = Result<(), Cut<R>>> + Send + 'a>>;
 
 impl<R: Send + 'static> Driver<R> {
     async fn drive<T>(
@@ -225,7 +240,7 @@ impl<R: Send + 'static> Driver<R> {
             tokio::select! {
                 read = poll(&mut intake), if intake.is_some() => {
                     intake = None;
-                    ended = read.map_err(Cut::Requests);
+                    ended = read;
                 }
                 // Without the intake, what it has handed over is still answered.
                 () = &mut draining, if intake.is_some() => intake = None,
@@ -250,12 +265,12 @@ impl<R: Send + 'static> Driver<R> {
 
     /// Begins the work of an item, or answers it at once.
     fn begin(&mut self, entry: Entry<R>) {
-        let Entry { item, work } = entry;
+        let Entry { mut item, work } = entry;
         match work {
             _ if self.stopped => self.fail(item, Failure::Failed(AnalyzeError::Aborted)),
             Work::Begin(task, slot) => {
-                if let Some(watermark) = &item.watermark {
-                    watermark.begun(item.item_index, &item.item_id);
+                if let Some(Listed { watermark, lead }) = &mut item.listed {
+                    watermark.begun(item.item_index, &item.item_id, lead.take());
                 }
                 let (analyzer, job) = (Arc::clone(&self.analyzer), self.job(&item, *task));
                 let task = self.tasks.spawn(async move { analyzer.analyze_in(slot, job).await });
@@ -313,7 +328,7 @@ impl<R> Finished<R> {
         totals.usage += usage;
         Answer {
             request_id: settings.request_id(item.item_index),
-            resume_after: item.watermark.map(|watermark| watermark.answered(item.item_index)),
+            resume_after: item.listed.map(|listed| listed.watermark.answered(item.item_index)),
             item_id: item.item_id,
             item_index: item.item_index,
             elapsed,
@@ -329,7 +344,7 @@ impl Settings {
 }
 
 /// The intake's outcome; for ever pending without one.
-async fn poll<R>(intake: &mut Option<IntakeFuture<'_, R>>) -> Result<(), R> {
+async fn poll<R>(intake: &mut Option<IntakeFuture<'_, R>>) -> Result<(), Cut<R>> {
     match intake {
         Some(intake) => intake.await,
         None => std::future::pending().await,

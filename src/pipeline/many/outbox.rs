@@ -5,6 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::{Finished, Order};
 
 /// Answers that wait to be handed over. The stream's seats bound how many there are.
@@ -62,6 +64,7 @@ struct Mark {
     item_index: u64,
     key: String,
     is_answered: bool,
+    _lead: Option<OwnedSemaphorePermit>,
 }
 
 impl Watermark {
@@ -70,9 +73,10 @@ impl Watermark {
         Self(Mutex::new(Marks { reached: start_after, open: VecDeque::new() }))
     }
 
-    /// The item at this index, with this key, is the next of the listing.
-    pub(super) fn begun(&self, item_index: u64, key: &str) {
-        let mark = Mark { item_index, key: key.to_owned(), is_answered: false };
+    /// The item at this index, with this key, is the next of the listing. `lead` is given back when the watermark has
+    /// passed it.
+    pub(super) fn begun(&self, item_index: u64, key: &str, lead: Option<OwnedSemaphorePermit>) {
+        let mark = Mark { item_index, key: key.to_owned(), is_answered: false, _lead: lead };
         self.marks(|marks| marks.open.push_back(mark));
     }
 

@@ -10,11 +10,14 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-pub use super::bedrock_wire::{InvokeRequest, Reply};
 use super::{
     bedrock_rules,
     bedrock_wire::{Outcome, invoked_model},
-    loopback::{Body, Counter, Loopback, check_signature},
+    loopback::{Body, Counter, Gauge, Loopback, check_signature},
+};
+pub use super::{
+    bedrock_wire::{InvokeRequest, Reply},
+    loopback::Gate,
 };
 
 type Handler = Arc<dyn Fn(&InvokeRequest) -> Reply + Send + Sync>;
@@ -33,6 +36,7 @@ struct State {
     refusals: Mutex<Vec<String>>,
     received: Counter,
     abandoned: Counter,
+    in_progress: Gauge,
 }
 
 impl Bedrock {
@@ -91,12 +95,22 @@ impl Bedrock {
         self.state.received.reaches(count).await;
     }
 
-    /// Returns once the client has dropped `count` requests that [`Reply::hang`] kept waiting.
+    /// How many requests have come in so far.
+    pub fn received_so_far(&self) -> usize {
+        self.state.received.get()
+    }
+
+    /// The requests that are being answered now, and the most there were at once.
+    pub fn in_progress(&self) -> &Gauge {
+        &self.state.in_progress
+    }
+
+    /// Returns once the client has dropped `count` requests that [`Reply::hang`] or a gate kept waiting.
     pub async fn abandoned(&self, count: usize) {
         self.state.abandoned.reaches(count).await;
     }
 
-    /// How many requests the client has dropped so far while [`Reply::hang`] kept them waiting.
+    /// How many requests the client has dropped so far while [`Reply::hang`] or a gate kept them waiting.
     pub fn abandoned_so_far(&self) -> usize {
         self.state.abandoned.get()
     }
@@ -118,6 +132,7 @@ impl State {
             Ok(request) => request,
             Err(problem) => return self.refuse(Reply::validation(&problem)).into_response(),
         };
+        let _inside = self.in_progress.enter();
         self.requests.lock().unwrap().push(request.clone());
         self.received.increment();
         let reply = match bedrock_rules::check(&request) {
@@ -145,13 +160,14 @@ impl State {
 
     async fn play(&self, mut reply: Reply, request: &InvokeRequest) -> Response<Body> {
         reply.fill_in(request);
-        if let Some(gate) = reply.gate() {
-            gate.notified().await;
+        let waiting = self.abandoned.on_drop();
+        if let Some(wait) = reply.waits() {
+            wait.end().await;
         }
         if reply.outcome() == Outcome::Hang {
-            let _guard = self.abandoned.on_drop();
             std::future::pending::<()>().await;
         }
+        waiting.answered();
         reply.into_response()
     }
 }

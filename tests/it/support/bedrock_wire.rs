@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::loopback::{Body, Ending, body};
+use super::loopback::{Body, Ending, Gate, body};
 
 /// One `InvokeModel` request.
 #[derive(Clone, Debug)]
@@ -123,13 +123,31 @@ pub struct Reply {
     status: u16,
     headers: HeaderMap,
     body: Value,
-    gate: Option<Arc<Notify>>,
+    waits: Option<Wait>,
+}
+
+/// What an answer waits for.
+#[derive(Clone, Debug)]
+pub enum Wait {
+    Notice(Arc<Notify>),
+    Gate(Gate),
+    Time(std::time::Duration),
+}
+
+impl Wait {
+    pub(super) async fn end(&self) {
+        match self {
+            Self::Notice(notice) => notice.notified().await,
+            Self::Gate(gate) => gate.pass().await,
+            Self::Time(time) => tokio::time::sleep(*time).await,
+        }
+    }
 }
 
 impl Reply {
     /// Any JSON body.
     pub fn json(status: u16, body: Value) -> Self {
-        let mut reply = Self { outcome: Outcome::Answer, status, headers: HeaderMap::new(), body, gate: None };
+        let mut reply = Self { outcome: Outcome::Answer, status, headers: HeaderMap::new(), body, waits: None };
         reply.set("content-type", "application/json");
         reply.set("x-amzn-requestid", &uuid::Uuid::new_v4().to_string());
         reply
@@ -188,7 +206,25 @@ impl Reply {
 
     /// The same, sent only after `gate.notify_one()`; one notification lets one answer out.
     pub fn delayed(mut self, gate: &Arc<Notify>) -> Self {
-        self.gate = Some(Arc::clone(gate));
+        self.waits = Some(Wait::Notice(Arc::clone(gate)));
+        self
+    }
+
+    /// The same, sent only when the gate lets it through.
+    pub fn behind(mut self, gate: &Gate) -> Self {
+        self.waits = Some(Wait::Gate(gate.clone()));
+        self
+    }
+
+    /// The same from a slower model.
+    pub fn after(mut self, time: std::time::Duration) -> Self {
+        self.waits = Some(Wait::Time(time));
+        self
+    }
+
+    /// The same with another usage.
+    pub fn usage(mut self, input_tokens: u32, output_tokens: u32) -> Self {
+        self.body["usage"] = json!({"input_tokens": input_tokens, "output_tokens": output_tokens});
         self
     }
 
@@ -216,8 +252,8 @@ impl Reply {
         self.outcome
     }
 
-    pub(super) fn gate(&self) -> Option<Arc<Notify>> {
-        self.gate.clone()
+    pub(super) fn waits(&self) -> Option<Wait> {
+        self.waits.clone()
     }
 
     /// Names the model and the tool, which the script leaves to the request.

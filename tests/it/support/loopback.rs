@@ -11,13 +11,17 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
 /// A response body whose reading can fail.
 pub type Body = BoxBody<Bytes, io::Error>;
 
 /// How long a test waits for what must happen before it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running server; dropping it ends it and its connections.
 pub struct Loopback {
@@ -38,6 +42,7 @@ impl Loopback {
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).expect("a TCP socket");
                 let handler = handler.clone();
                 let service = service_fn(move |request| {
                     let response = handler(request);
@@ -88,16 +93,100 @@ impl Counter {
 
     /// A guard that increments when it is dropped.
     pub fn on_drop(&self) -> OnDrop {
-        OnDrop(self.clone())
+        OnDrop(self.clone(), false)
     }
 }
 
 /// See [`Counter::on_drop`].
-pub struct OnDrop(Counter);
+pub struct OnDrop(Counter, bool);
+
+impl OnDrop {
+    /// Drops it without counting.
+    pub fn answered(mut self) {
+        self.1 = true;
+    }
+}
 
 impl Drop for OnDrop {
     fn drop(&mut self) {
-        self.0.increment();
+        if !self.1 {
+            self.0.increment();
+        }
+    }
+}
+
+/// How many are inside at once: the number now and the largest so far.
+#[derive(Clone)]
+pub struct Gauge(Arc<watch::Sender<(usize, usize)>>);
+
+impl Default for Gauge {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new((0, 0))))
+    }
+}
+
+impl Gauge {
+    /// One more, until the guard is dropped.
+    pub fn enter(&self) -> Inside {
+        self.0.send_modify(|(now, peak)| {
+            *now += 1;
+            *peak = (*peak).max(*now);
+        });
+        Inside(self.clone())
+    }
+
+    pub fn now(&self) -> usize {
+        self.0.borrow().0
+    }
+
+    pub fn peak(&self) -> usize {
+        self.0.borrow().1
+    }
+
+    /// Returns once the number is exactly `count`; fails the test when that does not happen.
+    pub async fn is(&self, count: usize) {
+        let mut receiver = self.0.subscribe();
+        let reached = tokio::time::timeout(PATIENCE, receiver.wait_for(|(now, _)| *now == count)).await;
+        assert!(reached.is_ok(), "waited {PATIENCE:?} for {count} at once, saw {}", self.now());
+    }
+}
+
+/// See [`Gauge::enter`].
+pub struct Inside(Gauge);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|(now, _)| *now -= 1);
+    }
+}
+
+/// Holds back whoever comes until it lets through a number of them, or everybody.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Semaphore>);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+}
+
+impl Gate {
+    /// Lets `count` more through, those first who came first.
+    pub fn let_through(&self, count: usize) {
+        self.0.add_permits(count);
+    }
+
+    /// Lets everybody through, those too who come later.
+    pub fn open(&self) {
+        self.0.close();
+    }
+
+    /// Returns when let through.
+    pub async fn pass(&self) {
+        // An error is an open gate.
+        if let Ok(permit) = self.0.acquire().await {
+            permit.forget();
+        }
     }
 }
 

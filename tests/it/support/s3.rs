@@ -1,4 +1,5 @@
-//! An S3 on loopback, path style: answers `GetObject` from a map, fails as the test says, and keeps every request.
+//! An S3 on loopback, path style: answers `GetObject` and `ListObjectsV2` from a map, fails as the test says, and keeps
+//! every request.
 
 use std::{
     collections::HashMap,
@@ -9,10 +10,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 
-pub use super::s3_wire::{Failure, Fault, Object};
 use super::{
     loopback::{Body, Counter, Loopback, check_signature},
+    s3_list::Page,
     s3_wire::{self, Target},
+};
+pub use super::{
+    s3_list::{Dialect, ListQuery},
+    s3_wire::{Failure, Fault, Object},
 };
 
 /// A running server. Dropping it ends it.
@@ -28,6 +33,8 @@ pub struct S3Request {
     pub bucket: String,
     pub key: String,
     pub version_id: Option<String>,
+    /// What a `ListObjectsV2` asks; `None` for every other operation.
+    pub list: Option<ListQuery>,
     pub headers: HeaderMap,
 }
 
@@ -41,12 +48,25 @@ struct Bucket {
 /// A fault and how often it still happens; `None` for ever.
 type Planned = (Fault, Option<usize>);
 
+/// A fault of the listings of a bucket: of every page, or of the page that holds a key.
+struct ListFault {
+    bucket: String,
+    key: Option<String>,
+    planned: Planned,
+}
+
 #[derive(Default)]
 struct State {
     buckets: Mutex<HashMap<String, Bucket>>,
     faults: Mutex<HashMap<(String, String), Planned>>,
+    list_faults: Mutex<Vec<ListFault>>,
+    /// Most keys of a page; `None` for what is asked.
+    page_size: Mutex<Option<usize>>,
+    dialect: Mutex<Dialect>,
     requests: Mutex<Vec<S3Request>>,
     received: Counter,
+    gets: Counter,
+    lists: Counter,
     abandoned: Counter,
 }
 
@@ -105,9 +125,65 @@ impl S3 {
         self.state.faults.lock().unwrap().insert((bucket.to_owned(), key.to_owned()), (fault.into(), Some(times)));
     }
 
+    /// Bounds the pages of listings, so that a few objects make several pages.
+    pub fn set_page_size(&self, keys: usize) {
+        *self.state.page_size.lock().unwrap() = Some(keys);
+    }
+
+    /// Lists as a store that is not quite S3.
+    pub fn set_dialect(&self, dialect: Dialect) {
+        *self.state.dialect.lock().unwrap() = dialect;
+    }
+
+    /// Makes every listing of the bucket fail so, as without s3:ListBucket; reading objects goes on.
+    pub fn fault_lists(&self, bucket: &str, fault: impl Into<Fault>) {
+        self.plan_list_fault(bucket, None, (fault.into(), None));
+    }
+
+    /// Makes every request for the page that holds `key` fail so. The fault that was set last comes first.
+    pub fn fault_page_with(&self, bucket: &str, key: &str, fault: impl Into<Fault>) {
+        self.plan_list_fault(bucket, Some(key), (fault.into(), None));
+    }
+
+    /// Makes the next `times` requests for the page that holds `key` fail so.
+    pub fn fault_page_with_times(&self, times: usize, bucket: &str, key: &str, fault: impl Into<Fault>) {
+        self.plan_list_fault(bucket, Some(key), (fault.into(), Some(times)));
+    }
+
+    /// Ends all faults of listings.
+    pub fn mend_lists(&self) {
+        self.state.list_faults.lock().unwrap().clear();
+    }
+
+    fn plan_list_fault(&self, bucket: &str, key: Option<&str>, planned: Planned) {
+        let fault = ListFault { bucket: bucket.to_owned(), key: key.map(str::to_owned), planned };
+        self.state.list_faults.lock().unwrap().insert(0, fault);
+    }
+
     /// Every request so far, oldest first.
     pub fn requests(&self) -> Vec<S3Request> {
         self.state.requests.lock().unwrap().clone()
+    }
+
+    /// Every listing so far, oldest first: one for each page and each attempt.
+    pub fn lists(&self) -> Vec<ListQuery> {
+        self.state.requests.lock().unwrap().iter().filter_map(|request| request.list.clone()).collect()
+    }
+
+    /// The keys of every `GetObject` so far, oldest first.
+    pub fn gets(&self) -> Vec<String> {
+        let requests = self.state.requests.lock().unwrap();
+        requests.iter().filter(|request| request.list.is_none()).map(|request| request.key.clone()).collect()
+    }
+
+    /// Returns once `count` objects have been asked for.
+    pub async fn gets_received(&self, count: usize) {
+        self.state.gets.reaches(count).await;
+    }
+
+    /// Returns once `count` pages have been asked for.
+    pub async fn lists_received(&self, count: usize) {
+        self.state.lists.reaches(count).await;
     }
 
     /// Returns once `count` requests have come in.
@@ -127,19 +203,29 @@ impl State {
             return Failure::NOT_IMPLEMENTED.response("", "");
         };
         let (bucket, key) = (target.bucket.clone(), target.key.clone());
+        let list = ListQuery::parse(request.uri()).filter(|_| key.is_empty());
         self.requests.lock().unwrap().push(S3Request {
             method: request.method().clone(),
             bucket: bucket.clone(),
             key: key.clone(),
             version_id: target.version_id.clone(),
+            list: list.clone(),
             headers: request.headers().clone(),
         });
         self.received.increment();
-        if request.method() != Method::GET || key.is_empty() {
+        if list.is_some() {
+            self.lists.increment()
+        } else {
+            self.gets.increment()
+        }
+        if request.method() != Method::GET || (key.is_empty() && list.is_none()) {
             return Failure::NOT_IMPLEMENTED.response(&bucket, &key);
         }
         if check_signature(request.headers(), "s3").is_err() {
             return Failure::ACCESS_DENIED.response(&bucket, &key);
+        }
+        if let Some(query) = list {
+            return self.list(&bucket, &query, request.headers()).await;
         }
         let fault = self.next_fault(&bucket, &key);
         match fault {
@@ -156,35 +242,77 @@ impl State {
         }
     }
 
+    async fn list(&self, bucket: &str, query: &ListQuery, headers: &HeaderMap) -> Response<Body> {
+        let page_size = self.page_size.lock().unwrap().unwrap_or(usize::MAX);
+        let dialect = *self.dialect.lock().unwrap();
+        let page = match self.bucket(bucket, headers, |found| query.page(&found.objects, page_size, dialect)) {
+            Ok(page) => page,
+            Err(failure) => return failure.response(bucket, ""),
+        };
+        let fault = self.next_list_fault(bucket, &page);
+        match &fault {
+            Some(Fault::Fails(failure)) => return failure.response(bucket, ""),
+            Some(Fault::Hang) => {
+                let _guard = self.abandoned.on_drop();
+                std::future::pending::<()>().await;
+            }
+            _ => {}
+        }
+        page.response(bucket, fault.as_ref(), &self.abandoned)
+    }
+
+    fn next_list_fault(&self, bucket: &str, page: &Page) -> Option<Fault> {
+        let mut faults = self.list_faults.lock().unwrap();
+        let holds = |fault: &ListFault| fault.key.as_ref().is_none_or(|key| page.holds(key));
+        let mut meant = faults.iter_mut().filter(|fault| fault.bucket == bucket && holds(fault));
+        meant.find_map(|fault| take(&mut fault.planned))
+    }
+
     fn next_fault(&self, bucket: &str, key: &str) -> Option<Fault> {
         let mut faults = self.faults.lock().unwrap();
-        let (fault, times) = faults.get_mut(&(bucket.to_owned(), key.to_owned()))?;
-        match times {
-            Some(0) => return None,
-            Some(times) => *times -= 1,
-            None => {}
+        take(faults.get_mut(&(bucket.to_owned(), key.to_owned()))?)
+    }
+
+    /// The bucket, when it is there and the caller names its owner or nobody.
+    fn bucket<T>(
+        &self,
+        name: &str,
+        headers: &HeaderMap,
+        look: impl FnOnce(&Bucket) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let buckets = self.buckets.lock().unwrap();
+        let bucket = buckets.get(name).ok_or(Failure::NO_SUCH_BUCKET)?;
+        let expected = headers.get("x-amz-expected-bucket-owner").and_then(|value| value.to_str().ok());
+        if expected.is_some_and(|expected| bucket.owner.as_deref().is_some_and(|owner| owner != expected)) {
+            return Err(Failure::ACCESS_DENIED);
         }
-        Some(fault.clone())
+        look(bucket)
     }
 
     fn find(&self, target: &Target, headers: &HeaderMap) -> Result<Object, Failure> {
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let buckets = self.buckets.lock().unwrap();
-        let bucket = buckets.get(&target.bucket).ok_or(Failure::NO_SUCH_BUCKET)?;
-        let expected_owner = header("x-amz-expected-bucket-owner");
-        if expected_owner.is_some_and(|expected| bucket.owner.as_deref().is_some_and(|owner| owner != expected)) {
-            return Err(Failure::ACCESS_DENIED);
-        }
-        let versions = bucket.objects.get(&target.key).ok_or(Failure::NO_SUCH_KEY)?;
-        let object = match &target.version_id {
-            Some(id) => versions.iter().find(|object| object.version_id.as_ref() == Some(id)),
-            None => versions.last(),
-        };
-        let object = object.ok_or(Failure::NO_SUCH_VERSION)?;
-        let matches = |wanted: &str| wanted == "*" || wanted.trim_matches('"') == object.etag.trim_matches('"');
-        if header("if-match").is_some_and(|wanted| !matches(wanted)) {
-            return Err(Failure::PRECONDITION_FAILED);
-        }
-        Ok(object.clone())
+        self.bucket(&target.bucket, headers, |bucket| {
+            let versions = bucket.objects.get(&target.key).ok_or(Failure::NO_SUCH_KEY)?;
+            let object = match &target.version_id {
+                Some(id) => versions.iter().find(|object| object.version_id.as_ref() == Some(id)),
+                None => versions.last(),
+            };
+            let object = object.ok_or(Failure::NO_SUCH_VERSION)?;
+            let wanted = headers.get("if-match").and_then(|value| value.to_str().ok());
+            let matches = |wanted: &str| wanted == "*" || wanted.trim_matches('"') == object.etag.trim_matches('"');
+            if wanted.is_some_and(|wanted| !matches(wanted)) {
+                return Err(Failure::PRECONDITION_FAILED);
+            }
+            Ok(object.clone())
+        })
     }
+}
+
+/// The fault, when it still happens.
+fn take((fault, times): &mut Planned) -> Option<Fault> {
+    match times {
+        Some(0) => return None,
+        Some(times) => *times -= 1,
+        None => {}
+    }
+    Some(fault.clone())
 }

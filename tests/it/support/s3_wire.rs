@@ -104,6 +104,9 @@ pub struct Failure {
 
 impl Failure {
     pub const ACCESS_DENIED: Self = Self::new(403, "AccessDenied", "Access Denied");
+    pub const BAD_MAX_KEYS: Self =
+        Self::new(400, "InvalidArgument", "Provided max-keys not an integer or within range");
+    pub const BAD_TOKEN: Self = Self::new(400, "InvalidArgument", "The continuation token provided is incorrect");
     pub const INTERNAL_ERROR: Self =
         Self::new(500, "InternalError", "We encountered an internal error. Please try again.");
     pub const INVALID_OBJECT_STATE: Self = Self {

@@ -9,14 +9,17 @@ use aws_sdk_bedrockruntime::{
     operation::{RequestId as _, invoke_model::InvokeModelError},
     primitives::Blob,
 };
-use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
+use aws_sdk_s3::{
+    operation::{get_object::builders::GetObjectFluentBuilder, list_objects_v2::builders::ListObjectsV2FluentBuilder},
+    types::EncodingType,
+};
 use base64::Engine as _;
 use image::{DynamicImage, ImageDecoder as _, ImageReader};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::{
-    bedrock::{Bedrock, Reply},
+    bedrock::{Bedrock, Gate, Reply},
     images::{Format, Scene, find_rectangle, stored_size},
     loopback::check_signature,
     s3::{Failure, Fault, Object, S3},
@@ -294,6 +297,112 @@ async fn s3_knows_when_a_hanging_client_has_gone() {
     assert!(!body.next().await.expect("a beginning").expect("bytes").is_empty());
     drop(body);
     s3.abandoned(2).await;
+}
+
+fn list(s3: &S3) -> ListObjectsV2FluentBuilder {
+    s3_client(s3).list_objects_v2().bucket("photos").encoding_type(EncodingType::Url)
+}
+
+/// The keys of a page as they are: what `encoding-type=url` made of them is undone.
+fn keys(page: &aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output) -> Vec<String> {
+    let spelled = page.contents().iter().map(|object| object.key().expect("a key").replace('+', " "));
+    spelled.map(|key| percent_encoding::percent_decode_str(&key).decode_utf8().expect("UTF-8").into_owned()).collect()
+}
+
+#[tokio::test]
+async fn s3_lists_in_pages_in_the_order_of_bytes() {
+    let s3 = S3::start().await;
+    let all = ["a b", "a%2Bb", "a+b", "a/1", "a\u{1}\n<&>", "a~", "aZ", "a\u{fffd}", "a\u{1f4f7}", "é"];
+    for key in all.iter().rev() {
+        s3.put("photos", key, *key);
+    }
+    s3.put_object("photos", "aZ", Object::new("newer").version("v2"));
+    s3.set_page_size(3);
+    let mut sorted = all.map(str::to_owned);
+    sorted.sort_unstable_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+
+    let (mut found, mut token) = (Vec::new(), None);
+    loop {
+        let page = list(&s3).prefix("a").set_continuation_token(token.take()).send().await.expect("a page");
+        assert_eq!(page.key_count(), i32::try_from(page.contents().len()).ok());
+        assert_eq!((page.max_keys(), page.name(), page.prefix()), (Some(3), Some("photos"), Some("a")));
+        found.extend(keys(&page));
+        token = page.next_continuation_token().map(str::to_owned);
+        assert_eq!(page.is_truncated(), Some(token.is_some()));
+        if token.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, sorted[..9]);
+    assert_eq!((s3.lists().len(), s3.gets().len()), (3, 0));
+    assert!(s3.lists()[1].continuation_token.is_some() && s3.lists()[1].url_encoded);
+
+    let page = list(&s3).start_after("a\u{fffd}").max_keys(1).send().await.expect("a page");
+    assert_eq!(keys(&page), ["a\u{1f4f7}"]);
+    assert_eq!(page.contents()[0].size(), Some(5));
+    let etag = s3.put("photos", "a\u{1f4f7}", "again");
+    let page = list(&s3).prefix("a\u{1f4f7}").send().await.expect("a page");
+    assert_eq!((page.contents()[0].e_tag(), page.contents()[0].size()), (Some(etag.as_str()), Some(5)));
+    let page = list(&s3).prefix("nothing").send().await.expect("an empty page");
+    assert_eq!((page.key_count(), page.is_truncated()), (Some(0), Some(false)));
+}
+
+#[tokio::test]
+async fn s3_lists_fail_as_told_while_objects_are_read() {
+    let s3 = S3::start().await;
+    for key in ["a", "b", "c"] {
+        s3.put("photos", key, key);
+    }
+    s3.set_page_size(1);
+    let code = async |request: ListObjectsV2FluentBuilder| {
+        request.send().await.expect_err("a failure").into_service_error().code().map(str::to_owned).unwrap_or_default()
+    };
+    assert_eq!(code(list(&s3).bucket("elsewhere")).await, "NoSuchBucket");
+    assert_eq!(code(list(&s3).continuation_token("invented")).await, "InvalidArgument");
+    s3.fault_page_with_times(1, "photos", "b", Failure::SLOW_DOWN);
+    list(&s3).send().await.expect("the page before it");
+    assert_eq!(code(list(&s3).start_after("a")).await, "SlowDown");
+    list(&s3).start_after("a").send().await.expect("a fault that is used up");
+    s3.fault_page_with("photos", "b", Fault::Cut);
+    assert!(list(&s3).start_after("a").send().await.is_err());
+    for (count, fault) in [(1, Fault::Hang), (2, Fault::HangInBody)] {
+        s3.fault_page_with("photos", "b", fault);
+        let lists = s3.lists().len();
+        tokio::select! {
+            answer = list(&s3).start_after("a").send() => panic!("answered: {answer:?}"),
+            () = s3.lists_received(lists + 1) => {}
+        }
+        s3.abandoned(count).await;
+    }
+    s3.fault_lists("photos", Failure::ACCESS_DENIED);
+    assert_eq!(code(list(&s3)).await, "AccessDenied");
+    get(&s3, "b").send().await.expect("objects are read without s3:ListBucket");
+    s3.mend_lists();
+    assert_eq!(keys(&list(&s3).start_after("a").send().await.expect("a page")), ["b"]);
+    assert_eq!(s3.gets(), ["b"]);
+}
+
+#[tokio::test]
+async fn bedrock_counts_those_at_once_and_a_gate_lets_them_through() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let bedrock = Bedrock::answering(move |_| Reply::text("late").behind(&held)).await;
+    let body = message(&Scene::new(64, 64).encode(Format::Png), "image/png");
+    let calls = async {
+        let call = || invoke(&bedrock, SONNET_5, body.clone());
+        let outcomes = tokio::join!(call(), call(), call());
+        [outcomes.0, outcomes.1, outcomes.2].map(|outcome| outcome.expect("the answer"))
+    };
+    let script = async {
+        bedrock.in_progress().is(3).await;
+        gate.let_through(1);
+        bedrock.in_progress().is(2).await;
+        gate.open();
+    };
+    tokio::join!(calls, script);
+    invoke(&bedrock, SONNET_5, body).await.expect("an open gate");
+    assert_eq!((bedrock.in_progress().now(), bedrock.in_progress().peak()), (0, 3));
+    assert_eq!(bedrock.abandoned_so_far(), 0);
 }
 
 #[test]

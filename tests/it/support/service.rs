@@ -46,6 +46,11 @@ impl Service {
     pub async fn with(flags: &[&str]) -> Self {
         let (s3, bedrock) = (S3::start().await, Bedrock::start().await);
         s3.create_bucket(BUCKET);
+        Self::over(s3, bedrock, flags).await
+    }
+
+    /// In front of an S3 and a Bedrock that are there already.
+    pub async fn over(s3: S3, bedrock: Bedrock, flags: &[&str]) -> Self {
         let endpoints = Endpoints {
             s3: s3.endpoint(),
             bedrock: bedrock.endpoint(),
@@ -63,6 +68,11 @@ impl Service {
     /// A client on a connection of the service's own.
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// A client on a connection of its own.
+    pub async fn another_client(&self) -> Client {
+        connect(self.running.address).await
     }
 
     /// Stores a picture in [`BUCKET`] and asks about it.

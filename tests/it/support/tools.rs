@@ -2,8 +2,9 @@
 
 use std::{
     env,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
@@ -55,10 +56,22 @@ fn locate(folder: &Path, name: &str, required: bool) -> Option<PathBuf> {
 
 /// Runs a tool in the package's folder. Off the async threads, so that a server in the same test goes on answering.
 pub async fn run(tool: &Path, arguments: &[&str]) -> Outcome {
+    run_with_input(tool, arguments, "").await
+}
+
+/// The same with text on its standard input.
+pub async fn run_with_input(tool: &Path, arguments: &[&str], input: &str) -> Outcome {
     let mut command = Command::new(tool);
     command.args(arguments).current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1").env("NO_PROXY", "*");
-    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
-    let output = output.unwrap_or_else(|error| panic!("{} does not start: {error}", tool.display()));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (shown, input) = (tool.display().to_string(), input.to_owned());
+    let output = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{shown} does not start: {error}"));
+        // A tool that ends without reading says why itself. What is written fits into a pipe.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        child.wait_with_output().expect("its output")
+    });
+    let output = output.await.expect("no panic");
     Outcome {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -69,9 +82,18 @@ pub async fn run(tool: &Path, arguments: &[&str]) -> Outcome {
 /// Lets the Python client call the server at `address` (`host:port`); returns what it prints. `None` when Python is not
 /// there. Fails the test when the client is surprised.
 pub async fn python_client(address: &str, bucket: &str, key: &str) -> Option<Value> {
+    python("tests/it/python/client.py", &[address, bucket, key]).await
+}
+
+/// The same with the client that streams the keys 0 to `count` - 1.
+pub async fn python_stream(address: &str, bucket: &str, count: usize) -> Option<Value> {
+    python("tests/it/python/stream.py", &[address, bucket, &count.to_string()]).await
+}
+
+async fn python(script: &str, arguments: &[&str]) -> Option<Value> {
     let python = require_tool("python")?;
-    let outcome = run(&python, &["tests/it/python/client.py", address, bucket, key]).await;
-    assert_eq!(outcome.code, 0, "the Python client: {}\n{}", outcome.stdout, outcome.stderr);
+    let outcome = run(&python, &[&[script], arguments].concat()).await;
+    assert_eq!(outcome.code, 0, "{script}: {}\n{}", outcome.stdout, outcome.stderr);
     Some(serde_json::from_str(&outcome.stdout).expect("the client prints JSON"))
 }
 
