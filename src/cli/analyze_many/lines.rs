@@ -253,5 +253,6 @@ fn shown(path: &Path) -> String {
 }
 
 #[cfg(test)]
+#[cfg(feature = "embedded")]
 #[path = "lines_tests.rs"]
 mod tests;

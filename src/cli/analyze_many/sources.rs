@@ -298,5 +298,6 @@ fn object_name(source: &Source) -> String {
 }
 
 #[cfg(test)]
+#[cfg(feature = "embedded")]
 #[path = "sources_tests.rs"]
 mod tests;
