@@ -68,6 +68,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
     telemetry::start(&args.log, args.log_format).context("--log cannot be read")?;
     let config = args.config();
+    if config.limits.max_in_flight_bytes / 4 < config.limits.max_image_bytes {
+        tracing::warn!(
+            "--max-in-flight-bytes is less than four times --max-image-bytes: the largest pictures are OVERLOADED while streams \
+             are busy"
+        );
+    }
     let listener = serve::bind(config.listen).await?;
     #[cfg(feature = "embedded")]
     let stack = match &config.embedded {

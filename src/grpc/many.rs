@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _};
 use tokio::{sync::mpsc, time::Instant};
 use tonic::{Request, Status, Streaming};
 
@@ -74,7 +74,7 @@ impl Stream for Results {
 /// # Errors
 /// OVERLOADED when as many are open as the server takes.
 pub(super) fn open(service: &Service, request: Request<Streaming<AnalyzeManyRequest>>) -> Result<Results, Failure> {
-    let permit = service.analyzer().admission().open_stream().map_err(|error| status::failure(&error))?;
+    let stream = service.analyzer().admission().open_stream().map_err(|error| status::failure(&error))?;
     let in_flight = request.extensions().get::<Arc<Entered>>().cloned();
     let time_limit = deadline::of_stream(request.metadata().as_ref());
     let (sender, responses) = mpsc::channel(WAITING_ANSWERS);
@@ -83,9 +83,8 @@ pub(super) fn open(service: &Service, request: Request<Streaming<AnalyzeManyRequ
         stream_id: uuid::Uuid::new_v4().to_string(),
         opened: Instant::now(),
         responses: sender,
-        _open: permit,
     };
-    tokio::spawn(call.work(request.into_inner(), time_limit));
+    tokio::spawn(call.work(request.into_inner(), stream, time_limit));
     Ok(Results { responses, is_complete: false, _in_flight: in_flight })
 }
 
@@ -95,7 +94,6 @@ struct Call {
     stream_id: String,
     opened: Instant,
     responses: mpsc::Sender<Result<AnalyzeManyResponse, Status>>,
-    _open: OpenStream,
 }
 
 /// Why there is no summary.
@@ -113,10 +111,10 @@ impl From<Failure> for Ended {
 }
 
 impl Call {
-    async fn work(self, messages: Streaming<AnalyzeManyRequest>, time_limit: Option<Duration>) {
+    async fn work(self, messages: Streaming<AnalyzeManyRequest>, stream: OpenStream, time_limit: Option<Duration>) {
         // Dropping what lost drops the work in flight, upstream too.
         let ended = tokio::select! {
-            ended = self.answer(messages) => ended,
+            ended = self.answer(messages, stream) => ended,
             () = pass(time_limit) => {
                 let error = AnalyzeError::DeadlineExceeded { stage: Stage::Stream };
                 Err(Ended::Failed(status::failure(&error)))
@@ -132,8 +130,7 @@ impl Call {
                 Ok(AnalyzeManyResponse { event: Some(Event::Summary(summary)) })
             }
             Err(Ended::Failed(failure)) => {
-                let (code, reason) = failure.summary();
-                tracing::info!(stream_id = self.stream_id, ?elapsed, ?code, reason, "stream ended early");
+                log::failed(&self.stream_id, elapsed, &failure, None);
                 Err(failure.into_status(Some(&self.stream_id)))
             }
             Err(Ended::Gone) => {
@@ -146,7 +143,11 @@ impl Call {
     }
 
     /// Answers every item.
-    async fn answer(&self, mut messages: Streaming<AnalyzeManyRequest>) -> Result<AnalyzeManySummary, Ended> {
+    async fn answer(
+        &self,
+        mut messages: Streaming<AnalyzeManyRequest>,
+        stream: OpenStream,
+    ) -> Result<AnalyzeManySummary, Ended> {
         let first = tokio::select! {
             first = messages.message() => first.map_err(|broken| broken_off(&broken))?,
             () = self.service.draining() => return Err(Ended::Failed(status::draining())),
@@ -154,11 +155,11 @@ impl Call {
         let began = Instant::now();
         let (config, first) = opening(first)?;
         let (settings, defaults) = convert::settings(self.stream_id.clone(), config, self.limits())?;
-        let messages = stream::iter(first.map(Ok)).chain(messages);
+        let messages = futures_util::stream::iter(first.map(Ok)).chain(messages);
         let requests = messages.map(move |message| requested(message, &defaults));
         let (analyzer, draining) = (Arc::clone(self.service.analyzer()), self.service.draining());
         let (totals, ended) =
-            many::run(analyzer, settings, requests, draining, self.responses.clone(), response_to).await;
+            many::run(analyzer, stream, settings, requests, draining, self.responses.clone(), response_to).await;
         match ended {
             Ok(()) => Ok(summary(totals, began)),
             Err(Cut::Requests(failure)) => Err(Ended::Failed(failure)),

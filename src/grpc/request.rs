@@ -34,14 +34,14 @@ pub(super) struct Asked {
 
 /// Checks a request and says what it asks.
 pub(super) fn checked(message: proto::AnalyzeImageRequest) -> Result<Asked, Failure> {
-    implemented(message.features.as_ref())?;
+    implemented("features", message.features.as_ref())?;
     asked(Violations::default(), message).map_err(|violations| status::invalid(&violations))
 }
 
 /// Refuses what the contract names and this version does not do.
-fn implemented(features: Option<&proto::Features>) -> Result<(), Failure> {
+fn implemented(field: &str, features: Option<&proto::Features>) -> Result<(), Failure> {
     if features.is_some_and(|features| features.extraction.is_some()) {
-        return Err(status::unimplemented("features.extraction"));
+        return Err(status::unimplemented(&format!("{field}.extraction")));
     }
     Ok(())
 }

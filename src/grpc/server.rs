@@ -33,10 +33,10 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_STREAMS: u32 = 1024;
 /// What a client may send on one stream before the server has read it: a little, for what is not read is held.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
-/// Calls of one connection whose messages find room beside those of all streams that are not read further for now.
-const CALLS_BESIDE_STREAMS: usize = 128;
-/// The largest window that HTTP/2 knows.
-const MAX_WINDOW_BYTES: u32 = i32::MAX as u32;
+/// The same for all streams of a connection together: more than all of them may send, so that streams which the server reads
+/// no further for now, since their seats are taken, hold up no other call of a sidecar's one connection. h2 also derives from
+/// it how many small frames it holds before it takes the client for an attacker: 256 streams full of them are fine.
+const CONNECTION_WINDOW_BYTES: u32 = 2 * MAX_STREAMS * STREAM_WINDOW_BYTES;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Resets that a client may have pending before it is taken for an attack.
 const MAX_PENDING_RESETS: usize = 64;
@@ -59,7 +59,6 @@ pub async fn serve(
     set_health(&health, ServingStatus::NotServing).await;
     let in_flight = InFlight::new();
     let edge = EdgeLayer { longest: service.max_request_time(), in_flight: in_flight.clone() };
-    let connection_window = connection_window(service.analyzer().limits().max_streams);
     let (cut, cut_off) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let analysis = ImageAnalysisServiceServer::new(service.until(stopped.clone(), cut_off))
@@ -69,7 +68,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(connection_window)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
         .max_concurrent_streams(MAX_STREAMS)
@@ -92,13 +91,6 @@ pub async fn serve(
         () = draining => {}
     }
     Ok(())
-}
-
-/// What a client may send on all streams of a connection together, in bytes. A stream that the server reads no further for
-/// now, since its seats are taken, must not hold up the other calls of a sidecar's one connection.
-fn connection_window(max_streams: usize) -> u32 {
-    let calls = u32::try_from(max_streams.saturating_add(CALLS_BESIDE_STREAMS)).unwrap_or(u32::MAX);
-    calls.saturating_mul(STREAM_WINDOW_BYTES).min(MAX_WINDOW_BYTES)
 }
 
 fn incoming(listener: TcpListener) -> TcpIncoming {

@@ -156,7 +156,10 @@ impl ImageAnalysisService for Service {
         &self,
         request: Request<Streaming<proto::AnalyzeManyRequest>>,
     ) -> Result<Response<Results>, Status> {
-        many::open(self, request).map(Response::new).map_err(|failure| failure.into_status(None))
+        many::open(self, request).map(Response::new).map_err(|failure| {
+            log::failed("", Duration::ZERO, &failure, None);
+            failure.into_status(None)
+        })
     }
 
     async fn get_capabilities(

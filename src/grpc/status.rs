@@ -112,8 +112,9 @@ impl Failure {
         details.extend(self.details);
         let mut size = 0;
         details.retain(|detail| {
-            size += detail.encoded_len();
-            size <= MAX_DETAILS_BYTES
+            let fits = size + detail.encoded_len() <= MAX_DETAILS_BYTES;
+            size += if fits { detail.encoded_len() } else { 0 };
+            fits
         });
         pb::Status { code: self.code.into(), message: shortened(&self.message, MAX_MESSAGE_BYTES), details }
     }

@@ -2,8 +2,8 @@
 //!
 //! A part of both is kept for single requests, so that streams, which always have more to do, never take all. A single
 //! request that finds no room is refused at once, since its caller can try elsewhere; a stream waits, and while it waits it
-//! reads nothing. Those who wait are served in their turn, and a stream has one item waiting at a time: streams share what
-//! there is, however long they are.
+//! reads nothing. Those who wait are served in their turn, and of one stream only so many wait: one item for a place, one for
+//! room, as many as there are workers for a worker. So streams share what there is, however long they are.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +24,7 @@ pub struct Admission {
     streams: Lane,
     open_streams: Arc<Semaphore>,
     max_streams: usize,
+    workers: usize,
 }
 
 /// What a group of analyses may use together.
@@ -36,9 +37,18 @@ struct Lane {
     workers: Arc<Semaphore>,
 }
 
-/// A stream that is open, until it is dropped.
+/// A stream that is open, until this and the places of its items are dropped.
 #[derive(Debug)]
 pub struct OpenStream {
+    admission: Admission,
+    turns: Arc<Turns>,
+}
+
+/// How many items of one stream wait beside those of others.
+#[derive(Debug)]
+struct Turns {
+    weighing: Arc<Semaphore>,
+    workers: Arc<Semaphore>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -52,7 +62,8 @@ pub struct Worker {
 #[derive(Debug)]
 pub struct Slot {
     admission: Admission,
-    waits: bool,
+    /// Of an item of a stream.
+    turns: Option<Arc<Turns>>,
     waited: Duration,
     weight: Vec<OwnedSemaphorePermit>,
     _slots: Vec<OwnedSemaphorePermit>,
@@ -70,6 +81,7 @@ impl Admission {
             streams: lane(slots - kept, (weight - weight / 4).max(1)),
             open_streams: Arc::new(Semaphore::new(limits.max_streams)),
             max_streams: limits.max_streams,
+            workers: limits.prepare_workers.max(1),
         }
     }
 
@@ -84,7 +96,11 @@ impl Admission {
     /// [`AnalyzeError::Overloaded`] when as many are open as the server takes.
     pub fn open_stream(&self) -> Result<OpenStream, AnalyzeError> {
         match Arc::clone(&self.open_streams).try_acquire_owned() {
-            Ok(permit) => Ok(OpenStream { _permit: permit }),
+            Ok(permit) => {
+                let (weighing, workers) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(self.workers)));
+                let turns = Arc::new(Turns { weighing, workers, _permit: permit });
+                Ok(OpenStream { admission: self.clone(), turns })
+            }
             Err(_) => Err(AnalyzeError::Overloaded { limit: self.max_streams as u64, unit: "streams" }),
         }
     }
@@ -96,21 +112,24 @@ impl Admission {
     pub fn try_enter(&self) -> Result<Slot, AnalyzeError> {
         let slot = Arc::clone(&self.all.slots).try_acquire_owned();
         let overloaded = |_| AnalyzeError::Overloaded { limit: self.all.max_slots as u64, unit: "requests" };
-        Ok(self.slot(false, vec![slot.map_err(overloaded)?], Duration::ZERO))
+        Ok(self.slot(None, vec![slot.map_err(overloaded)?], Duration::ZERO))
     }
 
-    /// A place for an item of a stream, once there is one.
+    fn slot(&self, turns: Option<Arc<Turns>>, slots: Vec<OwnedSemaphorePermit>, waited: Duration) -> Slot {
+        Slot { admission: self.clone(), turns, waited, weight: Vec::new(), _slots: slots }
+    }
+}
+
+impl OpenStream {
+    /// A place for an item of the stream, once there is one.
     ///
     /// # Errors
     /// [`AnalyzeError::Internal`] when the process is ending.
     pub async fn enter(&self) -> Result<Slot, AnalyzeError> {
         let started = Instant::now();
-        let slots = acquire(&self.streams.slots, &self.all.slots, 1).await?;
-        Ok(self.slot(true, slots, started.elapsed()))
-    }
-
-    fn slot(&self, waits: bool, slots: Vec<OwnedSemaphorePermit>, waited: Duration) -> Slot {
-        Slot { admission: self.clone(), waits, waited, weight: Vec::new(), _slots: slots }
+        let Admission { all, streams, .. } = &self.admission;
+        let slots = acquire([&streams.slots, &all.slots], 1).await?;
+        Ok(self.admission.slot(Some(Arc::clone(&self.turns)), slots, started.elapsed()))
     }
 }
 
@@ -141,11 +160,12 @@ impl Slot {
         let (all, streams) = (&self.admission.all, &self.admission.streams);
         // What is given back first cannot be waited for.
         self.weight.clear();
-        if self.waits {
+        if let Some(turns) = &self.turns {
             let started = Instant::now();
+            let _turn = acquire([&turns.weighing], 1).await?;
             // The share of single requests stays free also while a giant works or waits.
             let weight = streams.weight_of(bytes);
-            self.weight = acquire(&streams.weight, &all.weight, weight).await?;
+            self.weight = acquire([&streams.weight, &all.weight], weight).await?;
             self.waited += started.elapsed();
             return Ok(());
         }
@@ -172,10 +192,9 @@ impl Slot {
     pub async fn worker(&mut self) -> Result<Worker, AnalyzeError> {
         let started = Instant::now();
         let all = &self.admission.all.workers;
-        let permits = if self.waits {
-            acquire(&self.admission.streams.workers, all, 1).await?
-        } else {
-            vec![Arc::clone(all).acquire_owned().await.map_err(closed)?]
+        let permits = match &self.turns {
+            Some(turns) => acquire([&turns.workers, &self.admission.streams.workers, all], 1).await?,
+            None => acquire([all], 1).await?,
         };
         self.waited += started.elapsed();
         Ok(Worker { _permits: permits })
@@ -183,7 +202,7 @@ impl Slot {
 
     /// Whether this is the place of an item of a stream, which waits for what it needs.
     pub fn waits(&self) -> bool {
-        self.waits
+        self.turns.is_some()
     }
 
     /// Whether a picture was accounted for.
@@ -197,15 +216,16 @@ impl Slot {
     }
 }
 
-/// Permits of both, the narrower first: nobody holds the wider one while waiting for the narrower.
-async fn acquire(
-    narrow: &Arc<Semaphore>,
-    wide: &Arc<Semaphore>,
+/// Permits of all, the narrowest first: nobody holds a wider one while waiting for a narrower.
+async fn acquire<const N: usize>(
+    from_narrow_to_wide: [&Arc<Semaphore>; N],
     count: u32,
 ) -> Result<Vec<OwnedSemaphorePermit>, AnalyzeError> {
-    let narrow = Arc::clone(narrow).acquire_many_owned(count).await.map_err(closed)?;
-    let wide = Arc::clone(wide).acquire_many_owned(count).await.map_err(closed)?;
-    Ok(vec![narrow, wide])
+    let mut permits = Vec::with_capacity(N);
+    for semaphore in from_narrow_to_wide {
+        permits.push(Arc::clone(semaphore).acquire_many_owned(count).await.map_err(closed)?);
+    }
+    Ok(permits)
 }
 
 fn closed(_: AcquireError) -> AnalyzeError {
@@ -243,33 +263,36 @@ mod tests {
     #[tokio::test]
     async fn streams_leave_a_quarter_to_single_requests() {
         let budget = admission(8, 8 << 20);
+        let stream = budget.open_stream().unwrap();
         let mut held = Vec::new();
         for _ in 0..6 {
-            held.push(budget.enter().await.unwrap());
+            held.push(stream.enter().await.unwrap());
         }
-        assert!(budget.enter().now_or_never().is_none(), "the seventh waits");
+        assert!(stream.enter().now_or_never().is_none(), "the seventh waits");
         let single = [budget.try_enter().unwrap(), budget.try_enter().unwrap()];
         assert_eq!(unit(budget.try_enter().unwrap_err()), "requests");
         drop(single);
         held.pop();
-        assert!(budget.enter().now_or_never().is_some());
+        assert!(stream.enter().now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn single_requests_may_take_all_that_is_free() {
         let budget = admission(4, 1 << 20);
+        let stream = budget.open_stream().unwrap();
         let single: Vec<_> = (0..4).map(|_| budget.try_enter().unwrap()).collect();
-        assert!(budget.enter().now_or_never().is_none());
+        assert!(stream.enter().now_or_never().is_none());
         drop(single);
-        assert!(budget.enter().now_or_never().is_some());
+        assert!(stream.enter().now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn bytes_are_a_budget_of_their_own_and_are_given_back() {
         let budget = admission(8, 8 << 20);
-        let mut first = budget.enter().await.unwrap();
+        let stream = budget.open_stream().unwrap();
+        let mut first = stream.enter().await.unwrap();
         first.weigh(5 << 20).await.unwrap();
-        let mut second = budget.enter().await.unwrap();
+        let mut second = stream.enter().await.unwrap();
         assert!(second.weigh(2 << 20).now_or_never().is_none(), "6 MiB are for streams");
         let mut single = budget.try_enter().unwrap();
         single.weigh(3 << 20).await.unwrap();
@@ -284,9 +307,10 @@ mod tests {
     #[tokio::test]
     async fn a_picture_heavier_than_the_budget_works_alone() {
         let budget = admission(8, 1 << 20);
-        let mut giant = budget.enter().await.unwrap();
+        let stream = budget.open_stream().unwrap();
+        let mut giant = stream.enter().await.unwrap();
         giant.weigh(1 << 40).now_or_never().expect("room for one").unwrap();
-        let mut other = budget.enter().await.unwrap();
+        let mut other = stream.enter().await.unwrap();
         assert!(other.weigh(1).now_or_never().is_none());
         let mut single = budget.try_enter().unwrap();
         single.weigh(100 << 10).await.expect("the share of single requests is free");
@@ -297,23 +321,24 @@ mod tests {
     #[tokio::test]
     async fn the_smallest_budget_still_works() {
         let budget = admission(1, 1);
+        let stream = budget.open_stream().unwrap();
         assert_eq!(budget.stream_slots(), 1);
-        let mut slot = budget.enter().await.unwrap();
+        let mut slot = stream.enter().await.unwrap();
         slot.weigh(100).now_or_never().unwrap().unwrap();
         drop(slot);
         budget.try_enter().unwrap().weigh(100).await.unwrap();
-        let open = budget.open_stream().unwrap();
         assert_eq!(unit(budget.open_stream().unwrap_err()), "streams");
-        drop(open);
+        drop(stream);
         assert!(budget.open_stream().is_ok());
     }
 
     #[tokio::test]
     async fn a_single_request_is_not_behind_a_whole_stream() {
         let budget = admission(16, 1 << 20);
+        let stream = budget.open_stream().unwrap();
         let mut items = Vec::new();
         for _ in 0..8 {
-            items.push(budget.enter().await.unwrap());
+            items.push(stream.enter().await.unwrap());
         }
         let mut items = items.iter_mut();
         let mut working =
@@ -325,5 +350,27 @@ mod tests {
         assert!(single.as_mut().now_or_never().is_none());
         working.pop();
         assert!(single.now_or_never().is_some(), "six items came before it");
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_not_behind_all_items_of_another() {
+        let budget = Admission { open_streams: Arc::new(Semaphore::new(2)), ..admission(16, 1 << 20) };
+        let (large, small) = (budget.open_stream().unwrap(), budget.open_stream().unwrap());
+        let mut items = Vec::new();
+        for _ in 0..8 {
+            items.push(large.enter().await.unwrap());
+        }
+        let mut items = items.iter_mut();
+        let mut working = Vec::new();
+        for item in items.by_ref().take(2) {
+            working.push(item.worker().await.unwrap());
+        }
+        let mut waiting: Vec<_> = items.map(|item| Box::pin(item.worker())).collect();
+        assert!(waiting.iter_mut().all(|item| item.now_or_never().is_none()));
+        let mut item = small.enter().await.unwrap();
+        let mut item = Box::pin(item.worker());
+        assert!(item.as_mut().now_or_never().is_none());
+        working.pop();
+        assert!(item.now_or_never().is_some(), "six items of the other stream came before it");
     }
 }

@@ -108,6 +108,9 @@ async fn collect(
     while let Some(chunk) = body.next().await {
         let chunk = chunk?;
         let actual = (bytes.len() + chunk.len()) as u64;
+        if size.is_some_and(|announced| actual > announced) {
+            return Err(StoreError::Unavailable { detail: "more bytes than announced".to_owned() });
+        }
         if actual > limit {
             return Err(StoreError::TooLarge { actual, limit });
         }

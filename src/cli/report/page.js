@@ -26,17 +26,24 @@
   };
 
   const verdicts = ["failed", "sensitive", "uncertain", "clear", "analyzed"];
-  const number = (key) => (card) => Number(card.dataset[key]);
-  const compare = {
-    position: (a, b) => number("position")(a) - number("position")(b),
-    name: (a, b) => name(a).localeCompare(name(b), undefined, { numeric: true }),
-    verdict: (a, b) => verdicts.indexOf(a.dataset.state) - verdicts.indexOf(b.dataset.state),
-    milliseconds: (a, b) => number("milliseconds")(b) - number("milliseconds")(a),
-    tokens: (a, b) => number("tokens")(b) - number("tokens")(a),
+  const collator = new Intl.Collator(undefined, { numeric: true });
+  const number = (card, key) => Number(card.dataset[key]);
+  // What to sort by, and how two of them compare.
+  const orders = {
+    position: [(card) => number(card, "position"), (a, b) => a - b],
+    name: [name, collator.compare],
+    verdict: [(card) => verdicts.indexOf(card.dataset.state), (a, b) => a - b],
+    milliseconds: [(card) => number(card, "milliseconds"), (a, b) => b - a],
+    tokens: [(card) => number(card, "tokens"), (a, b) => b - a],
   };
   const sort = () => {
+    const [key, compare] = orders[order.value];
+    const keys = new Map(cards.map((card) => [card, [key(card), number(card, "position")]]));
     // Equal ones keep the order of the run.
-    cards.sort((a, b) => compare[order.value](a, b) || compare.position(a, b));
+    cards.sort((a, b) => {
+      const [[one, first], [other, second]] = [keys.get(a), keys.get(b)];
+      return compare(one, other) || first - second;
+    });
     list.append(...cards);
   };
 
@@ -47,7 +54,7 @@
   byId("tools").hidden = false;
   // A browser that goes back keeps what was typed.
   filter();
-  sort();
+  if (order.value !== "position") sort();
 
   const dialog = byId("large");
   const stage = byId("stage");

@@ -45,8 +45,8 @@ fn as_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Err
 }
 
 impl Thumbnail {
-    /// The upright picture, made small. The orientation is the one that the analysis says was applied, because it decides
-    /// where the boxes are; without an analysis it is the file's own.
+    /// The upright picture, made small. The orientation is the one that the analysis says was applied, because it
+    /// decides where the boxes are; without an analysis it is the file's own.
     pub(super) fn new(picture: &[u8], analysis: Option<&ImageAnalysis>) -> Result<Self, ThumbnailError> {
         let upright = match analysis {
             Some(analysis) => annotate::upright(picture, analysis)?,

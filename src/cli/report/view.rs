@@ -132,15 +132,7 @@ impl Card {
             Some(Outcome::Error(status)) => Some(Failure::new(status)),
             None => Some(Failure::without_outcome()),
         };
-        let (thumbnail, no_thumbnail) = match picture {
-            Some(_) if !room => (None, Some("No thumbnail: the report has as many as it holds.".to_owned())),
-            Some(picture) => match Thumbnail::new(picture, analysis) {
-                Ok(thumbnail) => (Some(thumbnail), None),
-                Err(error) => (None, Some(line(&format!("No thumbnail: {error}")))),
-            },
-            // Nobody expects the picture of a call that failed.
-            None => (None, analysis.map(|_| "No thumbnail: the picture itself was not at hand.".to_owned())),
-        };
+        let (thumbnail, no_thumbnail) = thumbnail(picture, analysis, room);
         let marks = analysis.zip(thumbnail.as_ref()).map(|(analysis, small)| overlay::marks(analysis, small));
         let (state, badge) = state(analysis);
         let name = line(name);
@@ -160,6 +152,23 @@ impl Card {
 
     pub(super) fn has_thumbnail(&self) -> bool {
         self.thumbnail.is_some()
+    }
+}
+
+/// The thumbnail, or why there is none.
+fn thumbnail(
+    picture: Option<&[u8]>,
+    analysis: Option<&ImageAnalysis>,
+    room: bool,
+) -> (Option<Thumbnail>, Option<String>) {
+    match picture {
+        Some(_) if !room => (None, Some("No thumbnail: the report has as many as it holds.".to_owned())),
+        Some(picture) => match Thumbnail::new(picture, analysis) {
+            Ok(thumbnail) => (Some(thumbnail), None),
+            Err(error) => (None, Some(line(&format!("No thumbnail: {error}")))),
+        },
+        // Nobody expects the picture of a call that failed.
+        None => (None, analysis.map(|_| "No thumbnail: the picture itself was not at hand.".to_owned())),
     }
 }
 

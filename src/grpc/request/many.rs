@@ -42,7 +42,7 @@ pub(in crate::grpc) fn settings(
     config: proto::AnalyzeManyConfig,
     limits: StreamLimits,
 ) -> Result<(Settings, Defaults), Failure> {
-    implemented(config.features.as_ref())?;
+    implemented("config.features", config.features.as_ref())?;
     let mut violations = Violations::default();
     if config.features.is_some() {
         features(config.features.clone(), &mut violations);
@@ -144,7 +144,7 @@ fn item(wire: proto::AnalyzeManyItem, defaults: &Defaults) -> Request<Failure> {
         options: wire.options.or_else(|| defaults.options.clone()),
         ..proto::AnalyzeImageRequest::default()
     };
-    let task = implemented(message.features.as_ref())
+    let task = implemented("features", message.features.as_ref())
         .and_then(|()| asked(violations, message).map_err(|violations| status::invalid(&violations)))
         .map(|Asked { source, features, options, .. }| Task { source, features, options });
     Request::Item { id: fits.then_some(wire.item_id), shown_id, task }

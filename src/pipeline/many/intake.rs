@@ -2,21 +2,25 @@
 
 use std::{
     collections::HashSet,
+    future::Future,
     hash::{BuildHasher as _, RandomState},
-    pin::pin,
-    sync::Arc,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::Instant,
 };
 
 use super::{
-    Analyzer, Cut, Failure, Listed, ListingTask, MAX_ITEM_IDS, MAX_LEAD, Request, Seated, Settings, Slot, Source, Task,
-    listing::Walk, outbox::Watermark,
+    Analyzer, Cut, Failure, Listed, ListingTask, MAX_ITEM_IDS, MAX_LEAD, OpenStream, Request, Seated, Settings, Slot,
+    Source, Task, listing::Walk, outbox::Watermark,
 };
 use crate::{domain::ObjectRef, pipeline::error::AnalyzeError};
 
@@ -34,7 +38,10 @@ pub(super) enum Work<R> {
 /// Reads requests and hands items over.
 pub(super) struct Intake<R> {
     analyzer: Arc<Analyzer>,
+    stream: OpenStream,
     settings: Settings,
+    /// Whether items are still begun.
+    stopped: Arc<AtomicBool>,
     seats: Arc<Semaphore>,
     seen: Seen,
     next_index: u64,
@@ -49,20 +56,40 @@ enum Stop {
 }
 
 impl<R: Send> Intake<R> {
-    pub(super) fn new(analyzer: Arc<Analyzer>, settings: Settings, entries: mpsc::Sender<Entry<R>>) -> Self {
+    pub(super) fn new(
+        analyzer: Arc<Analyzer>,
+        stream: OpenStream,
+        settings: Settings,
+        stopped: Arc<AtomicBool>,
+        entries: mpsc::Sender<Entry<R>>,
+    ) -> Self {
         let seats = Arc::new(Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { analyzer, settings, seats, seen: Seen::default(), next_index: 0, entries }
+        Self { analyzer, stream, settings, stopped, seats, seen: Seen::default(), next_index: 0, entries }
     }
 
-    /// Reads to the end of the requests.
+    /// Reads to the end of the requests, or until `draining` resolves.
     ///
     /// # Errors
-    /// Why they broke off.
+    /// Why they were not read to their end.
     pub(super) async fn run(
         mut self,
         requests: impl Stream<Item = Result<Request<R>, R>> + Send,
+        draining: impl Future<Output = ()> + Send,
     ) -> Result<(), Cut<R>> {
         let mut requests = pin!(requests);
+        let read = tokio::select! {
+            read = self.read(requests.as_mut()) => Some(read),
+            () = draining => None,
+        };
+        match read {
+            Some(read) => read,
+            // A stream whose requests have all been read is complete, even if their end was not yet.
+            None if matches!(requests.next().now_or_never(), Some(None)) => Ok(()),
+            None => Err(Cut::Draining),
+        }
+    }
+
+    async fn read(&mut self, mut requests: Pin<&mut impl Stream<Item = Result<Request<R>, R>>>) -> Result<(), Cut<R>> {
         loop {
             let Ok(seat) = self.seat().await else { return Ok(()) };
             let taken = match requests.next().await {
@@ -111,8 +138,11 @@ impl<R: Send> Intake<R> {
 
     /// Waits for a place in the process, and for room for bytes that are held already.
     async fn admit(&self, mut task: Task) -> Work<R> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Work::Fail(Failure::Failed(AnalyzeError::Aborted));
+        }
         let admitted = async {
-            let mut slot = self.analyzer.admission().enter().await?;
+            let mut slot = self.stream.enter().await?;
             if let Source::Content(bytes) = &mut task.source {
                 slot.weigh(bytes.len() as u64).await?;
                 // The transport's buffer, which these are a part of, may hold other messages too: only what was weighed

@@ -13,7 +13,16 @@ mod outbox;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::Stream;
 use tokio::{
@@ -22,7 +31,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Analyzer, Deadline, Failed, Job, Slot, Source, error::AnalyzeError};
+use super::{Analyzer, Deadline, Failed, Job, OpenStream, Slot, Source, error::AnalyzeError};
 use crate::domain::{Analysis, Features, Options, Usage};
 use intake::{Entry, Intake, Work};
 pub use listing::Listing;
@@ -147,7 +156,7 @@ pub struct Totals {
     pub usage: Usage,
 }
 
-/// Why a stream could not be worked on to its end. What was in flight has been answered all the same.
+/// Why a stream could not be worked on to its end. But where nobody takes the answers, what was in flight has been answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut<R> {
     /// The requests broke off.
@@ -160,13 +169,14 @@ pub enum Cut<R> {
     Gone,
 }
 
-/// Works on `requests` until they end and all are answered, or `draining` resolves and what is in flight is answered.
-/// Answers go out as what `message` makes of them; `out` bounds how many wait for the transport.
+/// Works on `requests` in an open `stream`, until they end and all are answered, or `draining` resolves and what is in flight
+/// is answered. Answers go out as what `message` makes of them; `out` bounds how many wait for the transport.
 ///
 /// # Errors
 /// [`Cut`], beside the totals so far, when not all requests could be read.
 pub async fn run<R: Send + 'static, T: Send>(
     analyzer: Arc<Analyzer>,
+    stream: OpenStream,
     settings: Settings,
     requests: impl Stream<Item = Result<Request<R>, R>> + Send,
     draining: impl Future<Output = ()> + Send,
@@ -174,7 +184,9 @@ pub async fn run<R: Send + 'static, T: Send>(
     message: impl Fn(Answer<R>) -> T + Send,
 ) -> (Totals, Result<(), Cut<R>>) {
     let (entries, received) = mpsc::channel(1);
-    let intake = Intake::new(Arc::clone(&analyzer), settings.clone(), entries).run(requests);
+    let stopped = Arc::new(AtomicBool::new(false));
+    let intake = Intake::new(Arc::clone(&analyzer), stream, settings.clone(), Arc::clone(&stopped), entries);
+    let intake = intake.run(requests, draining);
     let driver = Driver {
         analyzer,
         outbox: Outbox::new(settings.order),
@@ -182,9 +194,9 @@ pub async fn run<R: Send + 'static, T: Send>(
         tasks: JoinSet::new(),
         running: HashMap::new(),
         totals: Totals::default(),
-        stopped: false,
+        stopped,
     };
-    driver.drive(Box::pin(intake), received, draining, out, message).await
+    driver.drive(Box::pin(intake), received, out, message).await
 }
 
 /// An item from the reading of its request to the handing over of its answer.
@@ -218,7 +230,8 @@ struct Driver<R> {
     tasks: JoinSet<Result<Analysis, Failed>>,
     running: HashMap<Id, Seated>,
     totals: Totals,
-    stopped: bool,
+    /// Whether no further item is begun.
+    stopped: Arc<AtomicBool>,
 }
 
 type IntakeFuture<'a, R> = Pin<Box<dyn Future<Output = Result<(), Cut<R>>> + Send + 'a>>;
@@ -228,22 +241,19 @@ impl<R: Send + 'static> Driver<R> {
         mut self,
         intake: IntakeFuture<'_, R>,
         mut entries: mpsc::Receiver<Entry<R>>,
-        draining: impl Future<Output = ()> + Send,
         out: mpsc::Sender<T>,
         message: impl Fn(Answer<R>) -> T + Send,
     ) -> (Totals, Result<(), Cut<R>>) {
         let mut intake = Some(intake);
-        let mut ended = Err(Cut::Draining);
+        let mut ended = Ok(());
         let mut more_entries = true;
-        tokio::pin!(draining);
         while intake.is_some() || more_entries || !self.tasks.is_empty() || self.outbox.has_next() {
             tokio::select! {
                 read = poll(&mut intake), if intake.is_some() => {
                     intake = None;
                     ended = read;
                 }
-                // Without the intake, what it has handed over is still answered.
-                () = &mut draining, if intake.is_some() => intake = None,
+                // Also what the intake had handed over before it ended.
                 entry = entries.recv(), if more_entries => match entry {
                     Some(entry) => self.begin(entry),
                     None => more_entries = false,
@@ -267,7 +277,7 @@ impl<R: Send + 'static> Driver<R> {
     fn begin(&mut self, entry: Entry<R>) {
         let Entry { mut item, work } = entry;
         match work {
-            _ if self.stopped => self.fail(item, Failure::Failed(AnalyzeError::Aborted)),
+            _ if self.stopped.load(Ordering::Relaxed) => self.fail(item, Failure::Failed(AnalyzeError::Aborted)),
             Work::Begin(task, slot) => {
                 if let Some(Listed { watermark, lead }) = &mut item.listed {
                     watermark.begun(item.item_index, &item.item_id, lead.take());
@@ -281,9 +291,15 @@ impl<R: Send + 'static> Driver<R> {
     }
 
     fn fail(&mut self, item: Seated, failure: Failure<R>) {
-        self.stopped |= self.settings.on_failure == OnFailure::Stop;
+        self.failed();
         let elapsed = item.received.elapsed();
         self.outbox.put(Finished { item, elapsed, outcome: Err(failure), usage: Usage::default() });
+    }
+
+    fn failed(&self) {
+        if self.settings.on_failure == OnFailure::Stop {
+            self.stopped.store(true, Ordering::Relaxed);
+        }
     }
 
     fn job(&self, item: &Seated, task: Task) -> Job {
@@ -303,15 +319,17 @@ impl<R: Send + 'static> Driver<R> {
     fn finish(&mut self, done: Result<(Id, Result<Analysis, Failed>), JoinError>) {
         let (id, outcome) = match done {
             Ok((id, outcome)) => (id, outcome),
-            // The panic hook has logged where.
-            Err(error) => (error.id(), Err(AnalyzeError::Internal { detail: error.to_string() }.into())),
+            // The panic hook has logged where; the payload may hold anything.
+            Err(error) => (error.id(), Err(AnalyzeError::Internal { detail: "an item panicked".to_owned() }.into())),
         };
         let Some(item) = self.running.remove(&id) else { return };
         let (usage, outcome) = match outcome {
             Ok(analysis) => (analysis.usage, Ok(Box::new(analysis))),
             Err(Failed { error, usage }) => (usage, Err(Failure::Failed(error))),
         };
-        self.stopped |= outcome.is_err() && self.settings.on_failure == OnFailure::Stop;
+        if outcome.is_err() {
+            self.failed();
+        }
         let elapsed = item.received.elapsed();
         self.outbox.put(Finished { item, elapsed, outcome, usage });
     }
@@ -340,6 +358,15 @@ impl<R> Finished<R> {
 impl Settings {
     fn request_id(&self, item_index: u64) -> String {
         format!("{}:{item_index}", self.stream_id)
+    }
+}
+
+impl<R> Drop for Driver<R> {
+    fn drop(&mut self) {
+        if !self.running.is_empty() {
+            let stream_id = &self.settings.stream_id;
+            tracing::info!(stream_id, items = self.running.len(), "items in progress were dropped with their stream");
+        }
     }
 }
 

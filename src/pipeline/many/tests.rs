@@ -123,7 +123,8 @@ async fn all(
     requests: Vec<Result<Request<String>, String>>,
 ) -> (Answers, Totals, Result<(), Cut<String>>) {
     let (out, mut answers) = mpsc::channel(1);
-    let running = run(analyzer, settings, stream::iter(requests), std::future::pending(), out, |answer| answer);
+    let stream = analyzer.admission().open_stream().unwrap();
+    let running = run(analyzer, stream, settings, stream::iter(requests), std::future::pending(), out, |answer| answer);
     let reading = async {
         let mut all = Vec::new();
         while let Some(answer) = answers.recv().await {
@@ -207,7 +208,8 @@ async fn draining_answers_what_was_begun() {
     let settings = settings(Order::AsCompleted, OnFailure::Continue, 4);
     let draining = async { draining.await.unwrap_or_default() };
     let analyzer = analyzer(&Arc::default(), &[]);
-    let running = tokio::spawn(run(analyzer, settings, requests, draining, out, |answer| answer));
+    let stream = analyzer.admission().open_stream().unwrap();
+    let running = tokio::spawn(run(analyzer, stream, settings, requests, draining, out, |answer| answer));
     let first: Answer<String> = answers.recv().await.unwrap();
     assert_eq!(outcome(&first), "ok");
     drain.send(()).unwrap();
@@ -227,7 +229,9 @@ async fn nothing_is_begun_beyond_the_seats_of_a_reader_who_does_not_read() {
         Ok(item(&n.to_string(), "say"))
     });
     let settings = settings(Order::AsCompleted, OnFailure::Continue, 5);
-    let running = run(analyzer(&model, &[]), settings, requests, std::future::pending(), out, |answer| answer);
+    let analyzer = analyzer(&model, &[]);
+    let stream = analyzer.admission().open_stream().unwrap();
+    let running = run(analyzer, stream, settings, requests, std::future::pending(), out, |answer| answer);
     let mut running = std::pin::pin!(running);
     let asked = async {
         while model.0.load(Ordering::Relaxed) < 6 {

@@ -29,7 +29,8 @@ pub fn require_tool(name: &str) -> Option<PathBuf> {
 
 /// The path of a tool of this machine's own, such as a browser, in `PATH`. Without it as [`require_tool`].
 pub fn require_installed(name: &str) -> Option<PathBuf> {
-    let found = env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file());
     if found.is_none() {
         missing(&format!("{name} is not installed: `.ci/run` shows how"), is_required());
     }
