@@ -142,8 +142,12 @@ impl Sources {
             match (&mut lines).take(MAX_MANIFEST_LINE).read_until(b'\n', &mut line) {
                 Ok(0) => return true,
                 Ok(_) if line.len() as u64 == MAX_MANIFEST_LINE && !line.ends_with(b"\n") => {
-                    let why = "a line of standard input is longer than 64 KiB: give one source a line";
-                    return take(Entry::Failed("-".to_owned(), failure::invalid(why)));
+                    let shown: String = String::from_utf8_lossy(&line).chars().take(100).collect();
+                    let why = "the line is longer than 64 KiB: give one source a line";
+                    if !skip_line(&mut lines) || !take(Entry::Failed(format!("{shown}..."), failure::invalid(why))) {
+                        return false;
+                    }
+                    continue;
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -258,6 +262,20 @@ impl Sources {
         };
         // A link that leads nowhere is reported when it is read.
         named && !path.is_dir()
+    }
+}
+
+/// Reads to the end of a line without keeping it. Answers whether that could be done.
+fn skip_line(lines: &mut impl BufRead) -> bool {
+    let mut piece = Vec::new();
+    loop {
+        piece.clear();
+        match lines.take(MAX_MANIFEST_LINE).read_until(b'\n', &mut piece) {
+            Ok(0) => return true,
+            Ok(_) if piece.ends_with(b"\n") => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
     }
 }
 

@@ -142,13 +142,13 @@ fn a_manifest_is_read_no_further_than_it_is_taken_and_no_longer_than_a_line() {
         taken < 2
     });
     assert_eq!(lines.position(), 4);
-    let endless = "x".repeat(MAX_MANIFEST_LINE as usize + 1);
+    let endless = format!("{}\ns3://p/k", "x".repeat(3 * MAX_MANIFEST_LINE as usize));
     let mut failed = vec![];
     sources("-").manifest(Cursor::new(endless), &mut |entry| {
-        failed.push(shown(entry, Path::new("")));
+        failed.push(shown(entry, Path::new("/nowhere")));
         true
     });
-    assert_eq!(failed, ["SOURCE_INVALID -"]);
+    assert_eq!(failed, [format!("SOURCE_INVALID {}...", "x".repeat(100)), "s3://p/k".to_owned()]);
 }
 
 #[tokio::test]

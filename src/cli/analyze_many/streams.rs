@@ -3,10 +3,11 @@
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Status, Streaming};
+use tonic_types::pb;
 
 use super::{
     answers::is_aborted,
-    intake::Intake,
+    intake::{Intake, Job},
     session::{End, Session, WriteError},
     sources::Listing,
 };
@@ -25,14 +26,34 @@ impl Session<'_> {
             Ok(inbound) => inbound,
             Err(end) => return Ok(end),
         };
-        let (failed, mut failures) = mpsc::channel(1);
+        let (failed, failures) = mpsc::channel(1);
         // As many as the server works on, and some on their way.
         let slots = usize::try_from(self.settings.config.max_in_flight).unwrap_or(1);
         let room = Semaphore::new(slots + slots / 4 + 2);
-        let mut stop = self.stop.clone();
         let shared = self.shared();
+        let feed = intake.feed(&shared, self.settings.message_bytes, &room, requests, failed);
+        let end = self.exchange(feed, &mut inbound, failures, &room).await?;
+        let unanswered = self.sent.borrow().len();
+        Ok(match end {
+            _ if self.is_halted() => End::Stopped,
+            End::Finished if unanswered > 0 => {
+                End::Broken(Status::unavailable(format!("it ended with {unanswered} pictures unanswered")))
+            }
+            end => end,
+        })
+    }
+
+    /// Sends with `feed` and takes answers until the stream's end.
+    async fn exchange(
+        &self,
+        feed: impl Future<Output = ()>,
+        inbound: &mut Streaming<AnalyzeManyResponse>,
+        mut failures: mpsc::Receiver<(Job, pb::Status)>,
+        room: &Semaphore,
+    ) -> Result<End, WriteError> {
+        let mut stop = self.stop.clone();
         // Dropping it half-closes the stream.
-        let mut feed = Some(Box::pin(intake.feed(&shared, self.settings.message_bytes, &room, requests, failed)));
+        let mut feed = Some(Box::pin(feed));
         let end = loop {
             tokio::select! {
                 () = async { if let Some(feed) = &mut feed { feed.await } }, if feed.is_some() => feed = None,
@@ -55,14 +76,7 @@ impl Session<'_> {
                 self.unsent(job, error).await?;
             }
         }
-        let unanswered = self.sent.borrow().len();
-        Ok(match end {
-            _ if self.is_halted() => End::Stopped,
-            End::Finished if unanswered > 0 => {
-                End::Broken(Status::unavailable(format!("it ended with {unanswered} pictures unanswered")))
-            }
-            end => end,
-        })
+        Ok(end)
     }
 
     /// The stream of a listing, from where it has come to. Its first object has the place `base`.
@@ -71,13 +85,12 @@ impl Session<'_> {
             Some(asked) => asked,
             None => return Ok(End::Finished),
         };
-        let base = base.saturating_add(below);
         let mut inbound = match self.open(tokio_stream::iter([self.config(), asked])).await {
             Ok(inbound) => inbound,
             Err(end) => return Ok(end),
         };
         let mut stop = self.stop.clone();
-        let mut course = Course::default();
+        let mut course = Course { base: base.saturating_add(below), ..Course::default() };
         loop {
             let event = tokio::select! {
                 event = inbound.message() => event,
@@ -85,16 +98,9 @@ impl Session<'_> {
                 _ = stop.wait_for(|stop| *stop) => return Ok(End::Interrupted),
             };
             match heard(event) {
-                Ok(Some(Event::Result(mut result))) => {
-                    let aborted = course.take(&result);
-                    let place = base.saturating_add(result.item_index.unwrap_or_default());
-                    intake.position = intake.position.max(place.saturating_add(1));
-                    result.item_index = Some(place);
-                    if aborted {
-                        self.totals.borrow_mut().aborted += 1;
-                    } else {
-                        course.failed |= self.listed(listing, result).await?;
-                    }
+                Ok(Some(Event::Result(result))) => {
+                    self.advance(listing, &mut course, result).await?;
+                    intake.position = intake.position.max(course.next);
                     if self.is_halted() && course.is_over() {
                         return Ok(End::Stopped);
                     }
@@ -109,6 +115,23 @@ impl Session<'_> {
                 Err(status) => return Ok(End::Broken(status)),
             }
         }
+    }
+
+    /// Takes one result of a listing.
+    async fn advance(
+        &self,
+        listing: &Listing,
+        course: &mut Course,
+        mut result: AnalyzeManyResult,
+    ) -> Result<(), WriteError> {
+        let aborted = course.take(&result);
+        result.item_index = Some(course.place(&result));
+        if aborted {
+            self.totals.borrow_mut().aborted += 1;
+        } else {
+            course.failed |= self.listed(listing, result).await?;
+        }
+        Ok(())
     }
 
     /// What to ask for, and how many objects of the listing come before that; `None` when there are enough.
@@ -164,6 +187,10 @@ fn heard(event: Result<Option<AnalyzeManyResponse>, Status>) -> Result<Option<Ev
 /// that was not started is answered, nothing is in progress any more.
 #[derive(Debug, Default)]
 struct Course {
+    /// Place in the run of the stream's first item.
+    base: i64,
+    /// Place of what comes after everything that has been told of.
+    next: i64,
     answered: i64,
     first_aborted: Option<i64>,
     /// Whether the listing itself failed.
@@ -179,7 +206,13 @@ impl Course {
         } else {
             self.answered += 1;
         }
+        self.next = self.next.max(self.place(result).saturating_add(1));
         aborted
+    }
+
+    /// Place of a result in the run.
+    fn place(&self, result: &AnalyzeManyResult) -> i64 {
+        self.base.saturating_add(result.item_index.unwrap_or_default())
     }
 
     fn is_over(&self) -> bool {
@@ -189,8 +222,6 @@ impl Course {
 
 #[cfg(test)]
 mod tests {
-    use tonic_types::pb;
-
     use super::*;
     use crate::{cli::analyze_many::answers::tests::aborted, proto::analyze_many_result::Outcome};
 
