@@ -42,6 +42,10 @@ core:
 test *ARGS: tools
     SIGHTLINE_REQUIRE_TOOLS=1 cargo test --locked {{ ARGS }}
 
+# What AnalyzeMany costs; `just bench --help` lists the flags
+bench *ARGS:
+    cargo bench --bench many -- {{ ARGS }}
+
 # The production image; FEATURES=embedded adds the laptop stack
 image FEATURES="server":
     docker build --build-arg FEATURES={{ FEATURES }} --tag sightline .

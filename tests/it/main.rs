@@ -16,6 +16,7 @@ mod errors;
 mod features;
 mod layers;
 mod many;
+mod many_connection;
 mod many_end;
 mod many_listing;
 mod many_mix;
