@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use sightline::{
     app::App,
-    cli::{self, analyze::AnalyzeArgs, health::HealthArgs},
+    cli::{self, analyze::AnalyzeArgs, analyze_many::AnalyzeManyArgs, health::HealthArgs},
     config::{self, ServerArgs},
     serve, telemetry,
 };
@@ -28,6 +28,8 @@ enum Command {
     Demo(cli::demo::DemoArgs),
     /// Analyze one picture, a file or an S3 object, through a running server.
     Analyze(Box<AnalyzeArgs>),
+    /// Analyze many pictures, files and S3 objects, through a running server: a line of JSON for each.
+    AnalyzeMany(Box<AnalyzeManyArgs>),
     /// Print the configuration that `serve` would run with, secrets redacted.
     Config(Box<ServerArgs>),
     /// Ask a server whether it is serving: exit code 0 when it is, 1 when not.
@@ -50,6 +52,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "embedded")]
         Command::Demo(args) => cli::demo::run(args).await,
         Command::Analyze(args) => cli::analyze::run(*args).await,
+        Command::AnalyzeMany(args) => cli::analyze_many::run(*args).await,
         Command::Config(args) => {
             print!("{}", config::report(&args, |name| std::env::var(name).ok()));
             if args.config().embedded.is_none() {

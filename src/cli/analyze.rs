@@ -8,19 +8,17 @@ use std::{
 
 use super::{
     annotate::{AnnotateError, Output, annotate},
-    client::{self, Client, MESSAGE_LIMIT_BYTES},
+    client::{Client, MESSAGE_LIMIT_BYTES},
     json,
     objects::{self, ObjectError},
     plain,
     render::render,
     request::RequestArgs,
+    server::{OpenError, Server, ServerChoice},
     source::{Source, SourceError},
     status,
 };
-use crate::{
-    app,
-    proto::{AnalyzeImageRequest, AnalyzeImageResponse, ImageAnalysis, ImageSource, image_source},
-};
+use crate::proto::{AnalyzeImageRequest, AnalyzeImageResponse, ImageAnalysis, ImageSource, image_source};
 
 /// Arguments of `sightline analyze`.
 #[derive(Debug, Clone, clap::Args)]
@@ -33,21 +31,18 @@ pub struct AnalyzeArgs {
     #[command(flatten)]
     pub request: RequestArgs,
 
-    /// Server to ask, as http://HOST:PORT.
-    #[arg(long, env = "SIGHTLINE_SERVER", default_value = client::DEFAULT_SERVER, value_name = "URL",
-          help_heading = "Server")]
-    pub server: String,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerChoice,
 
     /// How long to wait for the answer, such as 30s or 2m.
     #[arg(long, env = "SIGHTLINE_TIMEOUT", default_value = "2m", value_parser = humantime::parse_duration,
           value_name = "TIME", help_heading = "Server")]
     pub timeout: Duration,
 
-    /// Start a server with the embedded S3 and detector for this call, instead of connecting to --server. DIR's
-    /// sub-folders are its buckets; without DIR, bucket `photos` holds the demo's pictures.
-    #[cfg(feature = "embedded")]
-    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, help_heading = "Server")]
-    pub embedded: Option<Option<PathBuf>>,
+    /// Check and measure everything, but do not call the model.
+    #[arg(long)]
+    pub validate_only: bool,
 
     /// Print the response as JSON, as grpcurl does.
     #[arg(long, help_heading = "Output")]
@@ -75,6 +70,12 @@ enum Failure {
     Analysis(String),
 }
 
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        if error.is_usage() { Self::Usage(error.to_string()) } else { Self::Analysis(error.to_string()) }
+    }
+}
+
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         Self::Usage(error.to_string())
@@ -99,7 +100,7 @@ async fn analyze(args: &AnalyzeArgs) -> Result<(), Failure> {
     // What is wrong with the command line is said before a server is bothered.
     let output = args.annotate.as_deref().map(|path| output(path, &args.source)).transpose()?;
     args.source.check(MESSAGE_LIMIT_BYTES as u64).await?;
-    let server = Server::open(args).await?;
+    let server = Server::open(&args.server, args.timeout).await?;
     let outcome = ask(args, &server, output.as_ref()).await;
     server.close().await;
     outcome
@@ -123,10 +124,11 @@ async fn ask(args: &AnalyzeArgs, server: &Server, output: Option<&Output>) -> Re
     let mut image = args.source.load(limits.message_bytes).await?;
     // Before the call, which costs money and would be in vain without the picture to draw on.
     let canvas = match output {
-        Some(output) => Some((output, server.content(&mut image, limits.object_bytes).await?)),
+        Some(output) => Some((output, content(server, &mut image, limits.object_bytes).await?)),
         None => None,
     };
-    let response = call(&mut client, args.request.request(image), limits.message_bytes).await?;
+    let request = AnalyzeImageRequest { validate_only: args.validate_only, ..args.request.request(image) };
+    let response = call(&mut client, request, limits.message_bytes).await?;
     let analysis = response.analysis.clone().unwrap_or_default();
     print(args, &response, &analysis)?;
     if let Some((output, content)) = canvas {
@@ -163,87 +165,26 @@ pub(super) async fn draw(content: bytes::Bytes, analysis: ImageAnalysis, output:
     drawing.await.unwrap_or_else(|error| Err(AnnotateError::Decode(image::ImageError::IoError(error.into()))))
 }
 
-/// The server that is asked, and where the pictures are that it reads.
-struct Server {
-    client: Client,
-    #[cfg(feature = "embedded")]
-    local: Option<super::local::Local>,
-}
-
-impl Server {
-    async fn open(args: &AnalyzeArgs) -> Result<Self, Failure> {
-        #[cfg(feature = "embedded")]
-        if let Some(folder) = &args.embedded {
-            return Self::open_embedded(folder.clone(), args.timeout).await;
+/// The bytes that are analyzed: those that are sent, or the object's, read here. The server is then told to analyze none
+/// but these.
+async fn content(server: &Server, image: &mut ImageSource, limit: u64) -> Result<bytes::Bytes, Failure> {
+    match &mut image.source {
+        Some(image_source::Source::Content(content)) => Ok(content.clone()),
+        Some(image_source::Source::S3Object(object)) => {
+            let s3 = server.s3().await;
+            let read = objects::read(&s3, &object.bucket, &object.key, limit).await;
+            let read = read.map_err(|error| unreadable(server, &error))?;
+            object.expected_etag = read.etag;
+            Ok(read.content)
         }
-        let channel = client::connect(&args.server).await.map_err(|error| match error {
-            client::ConnectError::Unreachable { .. } => Failure::Analysis(error.to_string()),
-            _ => Failure::Usage(error.to_string()),
-        })?;
-        Ok(Self {
-            client: Client::new(channel, args.timeout),
-            #[cfg(feature = "embedded")]
-            local: None,
-        })
-    }
-
-    #[cfg(feature = "embedded")]
-    async fn open_embedded(folder: Option<PathBuf>, timeout: Duration) -> Result<Self, Failure> {
-        use super::local::{Local, ephemeral};
-        let failed = |error: anyhow::Error| Failure::Analysis(format!("{error:#}"));
-        let local = Local::start(folder, ephemeral()).await.map_err(failed)?;
-        match client::connect(&local.address().to_string()).await {
-            Ok(channel) => Ok(Self { client: Client::new(channel, timeout), local: Some(local) }),
-            Err(error) => {
-                // The first failure is the one to tell.
-                let _ = local.stop().await;
-                Err(Failure::Analysis(error.to_string()))
-            }
-        }
-    }
-
-    /// The bytes that are analyzed: those that are sent, or the object's, read here. The server is then told to analyze
-    /// none but these.
-    async fn content(&self, image: &mut ImageSource, limit: u64) -> Result<bytes::Bytes, Failure> {
-        match &mut image.source {
-            Some(image_source::Source::Content(content)) => Ok(content.clone()),
-            Some(image_source::Source::S3Object(object)) => {
-                let s3 = self.s3().await;
-                let read = objects::read(&s3, &object.bucket, &object.key, limit).await;
-                let read = read.map_err(|error| self.unreadable(&error))?;
-                object.expected_etag = read.etag;
-                Ok(read.content)
-            }
-            None => Err(Failure::Analysis("the request names no picture".to_owned())),
-        }
-    }
-
-    fn unreadable(&self, error: &ObjectError) -> Failure {
-        #[cfg(feature = "embedded")]
-        if self.local.is_some() {
-            return Failure::Analysis(error.to_string());
-        }
-        Failure::Analysis(format!("{error}\n{S3_ADVICE}"))
-    }
-
-    async fn s3(&self) -> aws_sdk_s3::Client {
-        #[cfg(feature = "embedded")]
-        if let Some(local) = &self.local {
-            return app::s3_of(local.stack()).await;
-        }
-        app::s3_from_environment().await
-    }
-
-    async fn close(self) {
-        #[cfg(feature = "embedded")]
-        if let Some(local) = self.local
-            && let Err(error) = local.stop().await
-        {
-            eprintln!("warning: {}", plain::line(&format!("{error:#}")));
-        }
+        None => Err(Failure::Analysis("the request names no picture".to_owned())),
     }
 }
 
+fn unreadable(server: &Server, error: &ObjectError) -> Failure {
+    let advice = if server.is_own() { String::new() } else { format!("\n{S3_ADVICE}") };
+    Failure::Analysis(format!("{error}{advice}"))
+}
 #[cfg(test)]
 #[path = "analyze_tests.rs"]
 mod tests;

@@ -27,9 +27,9 @@ fn the_source_is_checked_on_the_command_line() {
 #[test]
 fn embedded_takes_its_folder_after_an_equals_sign_only() {
     let args = parse(&["--embedded", "s3://photos/a.png"]).unwrap();
-    assert_eq!(args.embedded, Some(None));
+    assert_eq!(args.server.embedded, Some(None));
     let args = parse(&["--embedded=/tmp/buckets", "s3://photos/a.png"]).unwrap();
-    assert_eq!(args.embedded, Some(Some(PathBuf::from("/tmp/buckets"))));
+    assert_eq!(args.server.embedded, Some(Some(PathBuf::from("/tmp/buckets"))));
 }
 
 #[tokio::test]
@@ -65,7 +65,10 @@ mod annotating {
 
     use super::*;
     use crate::{
-        cli::local::{Local, ephemeral},
+        cli::{
+            client,
+            local::{Local, ephemeral},
+        },
         proto::{
             AnalyzeManyRequest, AnalyzeManyResponse, GetCapabilitiesRequest, GetCapabilitiesResponse,
             image_analysis_service_server::{ImageAnalysisService, ImageAnalysisServiceServer},

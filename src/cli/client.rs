@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use tokio_stream::Stream;
 use tonic::{
-    Request, Response, Status,
+    Request, Response, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 
 use super::plain;
 use crate::proto::{
-    AnalyzeImageRequest, AnalyzeImageResponse, GetCapabilitiesRequest,
+    AnalyzeImageRequest, AnalyzeImageResponse, AnalyzeManyRequest, AnalyzeManyResponse, GetCapabilitiesRequest,
     image_analysis_service_client::ImageAnalysisServiceClient,
 };
 
@@ -21,6 +22,9 @@ const OBJECT_LIMIT_BYTES: u64 = 1 << 30;
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 /// A server on this machine answers at once and one far away within this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a connection with a call on it is asked whether it still stands, and how long it may take to say so. A long
+/// stream would otherwise wait for ever on one that a network has forgotten.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// Capabilities are known without any work.
 const CAPABILITIES_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -70,6 +74,7 @@ pub async fn connect(server: &str) -> Result<Channel, ConnectError> {
     let agent = concat!("sightline-cli/", env!("CARGO_PKG_VERSION"));
     let endpoint =
         endpoint.user_agent(agent).map_err(|_| ConnectError::InvalidAddress { server: named() })?.tcp_nodelay(true);
+    let endpoint = endpoint.http2_keep_alive_interval(KEEP_ALIVE.0).keep_alive_timeout(KEEP_ALIVE.1);
     let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
     connected.map_err(|error| ConnectError::Unreachable { server: named(), cause: root_cause(&error) })
 }
@@ -109,6 +114,17 @@ impl Client {
         Ok(self.service.analyze_image(request).await?.into_inner())
     }
 
+    /// Analyzes a stream of images. It has no time limit of its own; dropping the answer cancels it.
+    ///
+    /// # Errors
+    /// The server's status when it takes no stream, or the client's own when the connection breaks.
+    pub async fn analyze_many(
+        &mut self,
+        requests: impl Stream<Item = AnalyzeManyRequest> + Send + 'static,
+    ) -> Result<Streaming<AnalyzeManyResponse>, Status> {
+        Ok(self.service.analyze_many(requests).await?.into_inner())
+    }
+
     /// What the server and this client take, whichever is less.
     pub async fn limits(&mut self) -> Limits {
         let mut request = Request::new(GetCapabilitiesRequest {});
@@ -120,17 +136,20 @@ impl Client {
         Limits {
             message_bytes: within(told.max_message_bytes, MESSAGE_LIMIT_BYTES as u64),
             object_bytes: within(told.max_object_bytes, OBJECT_LIMIT_BYTES),
+            max_in_flight: Some(told.max_in_flight).filter(|limit| *limit > 0).unwrap_or(i32::MAX),
         }
     }
 }
 
-/// How large things may be, in bytes.
+/// How large things may be, in bytes, and how many there may be at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// One request.
     pub message_bytes: u64,
     /// One object in S3.
     pub object_bytes: u64,
+    /// Most items in progress on one stream, 1 or more.
+    pub max_in_flight: i32,
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{
     analyze,
     annotate::Output,
     client::{self, Client},
-    guide,
+    demo_stream, guide,
     local::{Local, ephemeral},
     objects, plain,
     render::render,
@@ -87,6 +87,10 @@ async fn show(args: &DemoArgs, local: &Local) -> anyhow::Result<()> {
         println!("Every box of ours lies inside the picture.");
     }
     ask_in_korean(&mut client).await?;
+    heading(
+        "All photos again over one connection: AnalyzeMany with a listing of the bucket, each answered as it is done",
+    );
+    demo_stream::stream_photos(&mut client).await?;
     let folder = tokio::fs::canonicalize(&args.out).await.unwrap_or_else(|_| args.out.clone());
     heading("Done");
     println!("Annotated pictures: {}", folder.display());

@@ -1,15 +1,21 @@
 //! The canonical JSON of a message, as grpcurl prints it.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::LazyLock};
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor};
 
 use super::plain;
-use crate::proto::{AnalyzeImageResponse, DESCRIPTORS};
+use crate::proto::{AnalyzeImageResponse, AnalyzeManyResult, DESCRIPTORS};
 
 /// Full name of the response's message.
 const RESPONSE: &str = "sightline.v1.AnalyzeImageResponse";
+/// Full name of the message of one outcome in a stream.
+const RESULT: &str = "sightline.v1.AnalyzeManyResult";
+
+/// The contract, decoded once: a stream has a message of it for every picture.
+static POOL: LazyLock<Result<DescriptorPool, String>> =
+    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).map_err(|error| error.to_string()));
 
 /// Why a response has no JSON form.
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +34,51 @@ pub enum JsonError {
 /// # Errors
 /// A response that holds an error detail of a type this binary does not know.
 pub fn response(response: &AnalyzeImageResponse) -> Result<String, JsonError> {
-    let pool = DescriptorPool::decode(DESCRIPTORS).map_err(|error| JsonError::Contract(error.to_string()))?;
-    let descriptor = pool.get_message_by_name(RESPONSE);
-    let descriptor = descriptor.ok_or_else(|| JsonError::Contract(format!("{RESPONSE} is missing")))?;
-    let dynamic = DynamicMessage::decode(descriptor, response.encode_to_vec().as_slice());
-    let dynamic = dynamic.map_err(|error| JsonError::Contract(error.to_string()))?;
-    Ok(escape(&serde_json::to_string_pretty(&dynamic)?))
+    Ok(escape(&serde_json::to_string_pretty(&dynamic(RESPONSE, response)?)?))
+}
+
+/// One outcome of a stream as one line of JSON Lines without its line break: `source` first, `listing` where it came from
+/// one, then the message's own fields in canonical proto3 JSON. As safe to print as [`response`].
+///
+/// # Errors
+/// A result that holds an error detail of a type this binary does not know.
+pub fn line(source: &str, listing: Option<&str>, result: &AnalyzeManyResult) -> Result<String, JsonError> {
+    let mut line = format!(r#"{{"source":{}"#, serde_json::to_string(source)?);
+    if let Some(listing) = listing {
+        // Writing to a String cannot fail.
+        let _ = write!(line, r#","listing":{}"#, serde_json::to_string(listing)?);
+    }
+    let message = serde_json::to_string(&dynamic(RESULT, result)?)?;
+    match message.strip_prefix('{') {
+        Some("}") | None => line.push('}'),
+        Some(fields) => {
+            line.push(',');
+            line.push_str(fields);
+        }
+    }
+    Ok(escape(&line))
+}
+
+/// Reads what [`line`] wrote.
+///
+/// # Errors
+/// Text that is no such line.
+pub fn result(line: &str) -> Result<AnalyzeManyResult, JsonError> {
+    let mut reader = serde_json::Deserializer::from_str(line);
+    // `source` and `listing` are the line's own.
+    let options = DeserializeOptions::new().deny_unknown_fields(false);
+    let dynamic = DynamicMessage::deserialize_with_options(descriptor(RESULT)?, &mut reader, &options)?;
+    dynamic.transcode_to().map_err(|error| JsonError::Contract(error.to_string()))
+}
+
+fn descriptor(name: &str) -> Result<MessageDescriptor, JsonError> {
+    let pool = POOL.as_ref().map_err(|error| JsonError::Contract(error.clone()))?;
+    pool.get_message_by_name(name).ok_or_else(|| JsonError::Contract(format!("{name} is missing")))
+}
+
+fn dynamic(name: &str, message: &impl Message) -> Result<DynamicMessage, JsonError> {
+    let dynamic = DynamicMessage::decode(descriptor(name)?, message.encode_to_vec().as_slice());
+    dynamic.map_err(|error| JsonError::Contract(error.to_string()))
 }
 
 /// Escapes what serde_json leaves as it is but a terminal obeys. Such characters occur inside strings only.
@@ -100,5 +145,23 @@ mod tests {
         assert!(json.chars().all(|c| c == '\n' || !plain::is_unsafe(c)), "{json:?}");
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["analysis"]["rawOutput"], text);
+    }
+
+    #[test]
+    fn a_line_names_its_source_and_reads_back_the_same() {
+        let analysis = proto::ImageAnalysis { raw_output: "\u{1b}[2J\n".into(), ..Default::default() };
+        let result = AnalyzeManyResult {
+            item_id: "a/b.png".into(),
+            item_index: Some(0),
+            outcome: Some(proto::analyze_many_result::Outcome::Analysis(analysis)),
+            resume_after: "a/b.png".into(),
+        };
+        let written = line("s3://p/a/b.png", Some("s3://p/"), &result).unwrap();
+        assert_eq!(
+            written,
+            r#"{"source":"s3://p/a/b.png","listing":"s3://p/","itemId":"a/b.png","itemIndex":"0","analysis":{"rawOutput":"\u001b[2J\n"},"resumeAfter":"a/b.png"}"#
+        );
+        assert_eq!(super::result(&written).unwrap(), result);
+        assert_eq!(line("\n", None, &AnalyzeManyResult::default()).unwrap(), r#"{"source":"\n"}"#);
     }
 }

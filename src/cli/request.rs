@@ -65,10 +65,6 @@ pub struct RequestArgs {
     #[arg(long, help_heading = "Model")]
     pub reject_oversize: bool,
 
-    /// Check and measure everything, but do not call the model.
-    #[arg(long)]
-    pub validate_only: bool,
-
     /// Show the model's own answer too.
     #[arg(long)]
     pub raw: bool,
@@ -81,12 +77,12 @@ impl RequestArgs {
             image: Some(image),
             features: Some(self.features()),
             options: Some(self.options()),
-            validate_only: self.validate_only,
             ..AnalyzeImageRequest::default()
         }
     }
 
-    fn features(&self) -> Features {
+    /// What to find out.
+    pub fn features(&self) -> Features {
         let named = [self.description, self.sensitivity, self.labels, self.text, self.prompt.is_some()];
         let default = !named.contains(&true);
         let sensitivity = default || self.sensitivity || !self.categories.is_empty();
@@ -109,7 +105,8 @@ impl RequestArgs {
         self.max_labels.is_some() || self.min_confidence.is_some() || !self.vocabulary.is_empty()
     }
 
-    fn options(&self) -> AnalysisOptions {
+    /// How to find it out.
+    pub fn options(&self) -> AnalysisOptions {
         let oversize = if self.reject_oversize { OversizePolicy::Reject } else { OversizePolicy::Unspecified };
         AnalysisOptions {
             model: self.model.clone().unwrap_or_default(),
@@ -156,7 +153,7 @@ mod tests {
     #[test]
     fn without_a_feature_the_original_three_are_asked_for() {
         assert_eq!(asked(""), ["description", "sensitivity", "labels"]);
-        assert_eq!(asked("--max-labels 5 --validate-only"), ["description", "sensitivity", "labels"]);
+        assert_eq!(asked("--max-labels 5 --raw"), ["description", "sensitivity", "labels"]);
     }
 
     #[test]
@@ -171,7 +168,7 @@ mod tests {
     fn every_option_reaches_the_request() {
         let request = request(
             "--max-labels 7 --min-confidence 0 --vocabulary cat --vocabulary dog --category face --model m --language ko \
-             --max-output-tokens 9 --temperature 0 --reject-oversize --validate-only --raw",
+             --max-output-tokens 9 --temperature 0 --reject-oversize --raw",
         );
         insta::assert_snapshot!(format!("{request:#?}"));
     }

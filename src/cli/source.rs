@@ -79,7 +79,7 @@ impl FromStr for Source {
 }
 
 /// Bucket and key. An access-point ARN holds a slash of its own: `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/KEY`.
-fn split_object(address: &str) -> Option<(&str, &str)> {
+pub(super) fn split_object(address: &str) -> Option<(&str, &str)> {
     let resource = if address.starts_with("arn:") { address.find(":accesspoint/") } else { None };
     let name = resource.map_or(0, |at| at + ":accesspoint/".len());
     let slash = name + address.get(name..)?.find('/')?;
@@ -103,6 +103,17 @@ impl Source {
         match self {
             Self::File(path) => measure(path, limit).await,
             Self::Object { .. } => Ok(()),
+        }
+    }
+
+    /// The bytes of a file, at most `limit` of them; none of an object, which is the server's to read.
+    ///
+    /// # Errors
+    /// As [`Source::load`].
+    pub async fn read(&self, limit: u64) -> Result<Bytes, SourceError> {
+        match self {
+            Self::File(path) => read(path, limit).await,
+            Self::Object { .. } => Ok(Bytes::new()),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::support::{
 type Environment = Vec<(&'static str, String)>;
 
 /// The binary, with none of the caller's own AWS or Sightline variables.
-fn command() -> Command {
+pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sightline"));
     let own = std::env::vars().map(|(name, _)| name);
     for name in own.filter(|name| name.starts_with("AWS_") || name.starts_with("SIGHTLINE_")) {
@@ -220,7 +220,9 @@ async fn the_demo_prints_results_and_draws_pictures() {
     let output = command.await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    for part in ["summit.jpeg", "astronaut.png", "grpcurl -plaintext", "person", out.to_str().unwrap()] {
+    for part in
+        ["summit.jpeg", "astronaut.png", "grpcurl -plaintext", "person", "5 succeeded, 0 failed", out.to_str().unwrap()]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 5);

@@ -10,6 +10,7 @@
 mod boxes;
 mod browser;
 mod command;
+mod command_many;
 mod contract;
 mod errors;
 mod features;
