@@ -45,6 +45,8 @@ pub(super) struct Intake<R> {
     seats: Arc<Semaphore>,
     seen: Seen,
     next_index: u64,
+    /// Whether a request has been read that is not yet handed over whole.
+    in_hand: bool,
     entries: mpsc::Sender<Entry<R>>,
 }
 
@@ -64,7 +66,17 @@ impl<R: Send> Intake<R> {
         entries: mpsc::Sender<Entry<R>>,
     ) -> Self {
         let seats = Arc::new(Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { analyzer, stream, settings, stopped, seats, seen: Seen::default(), next_index: 0, entries }
+        Self {
+            analyzer,
+            stream,
+            settings,
+            stopped,
+            seats,
+            seen: Seen::default(),
+            next_index: 0,
+            in_hand: false,
+            entries,
+        }
     }
 
     /// Reads to the end of the requests, or until `draining` resolves.
@@ -83,7 +95,8 @@ impl<R: Send> Intake<R> {
         };
         match read {
             Some(read) => read,
-            // A stream whose requests have all been read is complete, even if their end was not yet.
+            None if self.in_hand => Err(Cut::Draining),
+            // A stream whose requests have all been handed over is complete, even if their end was not yet read.
             None if matches!(requests.next().now_or_never(), Some(None)) => Ok(()),
             None => Err(Cut::Draining),
         }
@@ -92,12 +105,17 @@ impl<R: Send> Intake<R> {
     async fn read(&mut self, mut requests: Pin<&mut impl Stream<Item = Result<Request<R>, R>>>) -> Result<(), Cut<R>> {
         loop {
             let Ok(seat) = self.seat().await else { return Ok(()) };
-            let taken = match requests.next().await {
+            let request = match requests.next().await {
                 None => return Ok(()),
                 Some(Err(refusal)) => return Err(Cut::Requests(refusal)),
-                Some(Ok(Request::Item { id, shown_id, task })) => self.item(seat, id, shown_id, task).await,
-                Some(Ok(Request::Listing { shown_id, task })) => self.listing(seat, shown_id, task).await,
+                Some(Ok(request)) => request,
             };
+            self.in_hand = true;
+            let taken = match request {
+                Request::Item { id, shown_id, task } => self.item(seat, id, shown_id, task).await,
+                Request::Listing { shown_id, task } => self.listing(seat, shown_id, task).await,
+            };
+            self.in_hand = false;
             match taken {
                 Ok(()) => {}
                 Err(Stop::Gone) => return Ok(()),

@@ -219,6 +219,28 @@ async fn draining_answers_what_was_begun() {
 }
 
 #[tokio::test]
+async fn draining_in_the_middle_of_the_last_listing_is_no_good_end() {
+    let (out, mut answers) = mpsc::channel(1);
+    let (drain, draining) = tokio::sync::oneshot::channel::<()>();
+    let requests = stream::iter([Ok(listing("", "say"))]);
+    let settings = settings(Order::AsCompleted, OnFailure::Continue, 1);
+    let draining = async { draining.await.unwrap_or_default() };
+    let analyzer = analyzer(&Arc::default(), &KEYS);
+    let stream = analyzer.admission().open_stream().unwrap();
+    let running = tokio::spawn(run(analyzer, stream, settings, requests, draining, out, |answer| answer));
+    let first: Answer<String> = answers.recv().await.unwrap();
+    assert_eq!(first.item_index, 0);
+    drain.send(()).unwrap();
+    let mut count = 1;
+    while answers.recv().await.is_some() {
+        count += 1;
+    }
+    let (totals, ended) = running.await.unwrap();
+    assert!(count < 7, "the rest of the listing was not begun");
+    assert_eq!((totals.succeeded + totals.failed, ended), (count, Err(Cut::Draining)));
+}
+
+#[tokio::test]
 async fn nothing_is_begun_beyond_the_seats_of_a_reader_who_does_not_read() {
     let (out, answers) = mpsc::channel::<Answer<String>>(1);
     let model: Arc<Model> = Arc::default();
