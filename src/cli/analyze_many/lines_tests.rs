@@ -65,6 +65,19 @@ async fn a_last_line_that_only_lacks_its_end_is_kept() {
 }
 
 #[test]
+fn a_file_of_something_else_is_left_alone_even_if_it_lacks_its_last_line_end() {
+    for foreign in [&b"one line, no end"[..], b"{\"token\":\"x", b"\xff\xfe", b"\xe2\x82", b"{ \"source\":"] {
+        for whole in [String::new(), format!("{}\n", line("a"))] {
+            let (_folder, path) = file("");
+            let content = [whole.as_bytes(), foreign].concat();
+            fs::write(&path, &content).unwrap();
+            assert!(matches!(Lines::resume(&path, false).err(), Some(LinesError::Broken { .. })), "{foreign:?}");
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+    }
+}
+
+#[test]
 fn a_broken_line_is_named_and_the_file_is_left_alone() {
     for broken in ["nonsense", "", "{}", r#"{"source":"b"}"#] {
         let content = format!("{}\n{broken}\n{}\n", line("a"), line("c"));
