@@ -12,7 +12,7 @@ use super::{
     failure,
     ledger::{Fingerprint, Ledger},
     progress::Progress,
-    sources::{Entry, Listing},
+    sources::{self, Entry, Listing},
     totals::Totals,
 };
 use crate::{
@@ -54,6 +54,7 @@ impl Job {
     /// The message to send, with the file's bytes.
     async fn request(&self, limit: u64) -> Result<AnalyzeManyRequest, pb::Status> {
         let source = self.picture.as_ref().map_err(Clone::clone)?;
+        sources::check_regular(source).await.map_err(|error| failure::of(&error))?;
         let image = source.load(limit).await.map_err(|error| failure::of(&error))?;
         let item = AnalyzeManyItem { item_id: self.item_id(), image: Some(image), ..AnalyzeManyItem::default() };
         let request = AnalyzeManyRequest { payload: Some(Payload::Item(item)) };

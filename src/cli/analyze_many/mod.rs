@@ -7,6 +7,7 @@
 mod answers;
 pub mod args;
 mod failure;
+mod globs;
 mod intake;
 mod ledger;
 mod lines;

@@ -11,14 +11,14 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::{names, progress::Progress};
+use super::{names, progress::Progress, sources};
 use crate::{
     cli::{
         annotate::{AnnotateError, Output, annotate},
         objects, plain,
         report::{self, MAX_THUMBNAILS, Report},
         server::Server,
-        source::Source,
+        source::{Source, SourceError},
     },
     proto::{AnalyzeManyResult, ImageAnalysis, analyze_many_result::Outcome},
 };
@@ -35,8 +35,10 @@ enum PictureError {
     NoMore,
     #[error("it has changed since it was analyzed")]
     Changed,
+    #[error(transparent)]
+    File(#[from] SourceError),
     #[error("{0}")]
-    Unreadable(String),
+    Object(String),
     #[error(transparent)]
     Annotate(#[from] AnnotateError),
     #[error("it would replace the picture itself")]
@@ -194,7 +196,8 @@ impl Shared {
         let (bucket, key) = match picture {
             Source::Object { bucket, key } => (bucket, key),
             Source::File(_) => {
-                return picture.read(self.limit).await.map_err(|error| PictureError::Unreadable(error.to_string()));
+                sources::check_regular(picture).await?;
+                return Ok(picture.read(self.limit).await?);
             }
         };
         let tried = self.unreadable.load(Ordering::Relaxed) < MAX_UNREADABLE;
@@ -205,7 +208,7 @@ impl Shared {
                 if self.unreadable.fetch_add(1, Ordering::Relaxed) + 1 == MAX_UNREADABLE {
                     self.progress.say(ADVICE);
                 }
-                return Err(PictureError::Unreadable(error.to_string()));
+                return Err(PictureError::Object(error.to_string()));
             }
         };
         self.unreadable.store(0, Ordering::Relaxed);
