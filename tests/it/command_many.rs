@@ -234,6 +234,10 @@ async fn a_wrong_command_line_is_refused_before_anything_is_asked() {
     let bench = Bench::start(&[]).await;
     put(&bench.path("in/a.png"));
     fs::write(bench.out(), "notes\n").unwrap();
+    fs::create_dir(bench.path("folder.html")).unwrap();
+    fs::write(bench.path("mine.html"), "<p>mine</p>").unwrap();
+    fs::write(bench.path("empty.html"), "").unwrap();
+    std::os::unix::fs::symlink("empty.html", bench.path("link.jsonl")).unwrap();
     let out = bench.out();
     let out = out.to_str().unwrap();
     for (words, wanted) in [
@@ -241,6 +245,14 @@ async fn a_wrong_command_line_is_refused_before_anything_is_asked() {
         (vec!["in/a.png", "--out", out, "--resume"], "line 1"),
         (vec!["in/a.png", "--resume"], "--out"),
         (vec!["in", "--annotate", "in"], "is a source too"),
+        (vec!["in", "--annotate", "/proc"], "--annotate /proc"),
+        (vec!["in", "--report", "/proc/a.html"], "a.html"),
+        (vec!["in", "--report", "none/a.html"], "make it first"),
+        (vec!["in", "--report", "in.txt"], "name it .html"),
+        (vec!["in", "--report", "folder.html"], "cannot write folder.html"),
+        (vec!["in", "--report", "mine.html"], "is no report"),
+        (vec!["in", "--out", "new.html", "--report", "in/../new.html"], "--out too"),
+        (vec!["in", "--out", "link.jsonl", "--report", "empty.html"], "--out too"),
         (vec!["-", "-"], "standard input"),
         (vec!["https://host/a.png"], "web address"),
         (vec!["in", "--timeout", "0s"], "longer than 0"),
@@ -251,6 +263,7 @@ async fn a_wrong_command_line_is_refused_before_anything_is_asked() {
         assert!(errors.contains(wanted) && lines.is_empty(), "{words:?}: {errors}");
     }
     assert_eq!(fs::read_to_string(out).unwrap(), "notes\n", "the file is left alone");
+    assert_eq!(fs::read_to_string(bench.path("mine.html")).unwrap(), "<p>mine</p>");
     assert_eq!(bench.bedrock.requests().len(), 0);
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::sources::Spec;
 use crate::{
-    cli::{plain, request::RequestArgs, server::ServerChoice},
+    cli::{plain, report::Report, request::RequestArgs, server::ServerChoice},
     proto::{AnalyzeManyConfig, FailureMode, ResultOrder},
 };
 
@@ -74,7 +74,8 @@ pub struct AnalyzeManyArgs {
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub annotate: Option<PathBuf>,
 
-    /// Also write a page for people, as .html: every picture with what was found on it, totals and errors.
+    /// Also write a page for people, as .html: every picture with what was found on it, totals and errors. Replaces an
+    /// earlier report of that name, and nothing else.
     #[arg(long, value_name = "OUT", help_heading = "Output")]
     pub report: Option<PathBuf>,
 
@@ -118,17 +119,7 @@ impl AnalyzeManyArgs {
         if manifests > 1 {
             return Err("standard input can be read once: name - one time".to_owned());
         }
-        if let Some(report) = &self.report {
-            let shown = plain::line(&report.display().to_string());
-            let named =
-                report.extension().is_some_and(|e| e.eq_ignore_ascii_case("html") || e.eq_ignore_ascii_case("htm"));
-            let folder = report.parent().filter(|folder| !folder.as_os_str().is_empty());
-            match folder.is_none_or(Path::is_dir) {
-                _ if !named => return Err(format!("--report {shown} is no name of a page: name it .html")),
-                false => return Err(format!("--report {shown} lies in a folder that is missing: make it first")),
-                true => {}
-            }
-        }
+        self.check_report()?;
         let Some(folder) = &self.annotate else { return Ok(()) };
         let same =
             |path: &PathBuf| path.canonicalize().is_ok_and(|path| folder.canonicalize().is_ok_and(|f| f == path));
@@ -138,6 +129,33 @@ impl AnalyzeManyArgs {
         }
         Ok(())
     }
+
+    /// Whether the report can be written at the end, and over nothing but an earlier one: by then everything is paid for.
+    fn check_report(&self) -> Result<(), String> {
+        let Some(report) = &self.report else { return Ok(()) };
+        let shown = plain::line(&report.display().to_string());
+        if !report.extension().is_some_and(|e| e.eq_ignore_ascii_case("html") || e.eq_ignore_ascii_case("htm")) {
+            return Err(format!("--report {shown} is no name of a page: name it .html"));
+        }
+        if report.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+            return Err(format!("--report {shown} lies in a folder that is missing: make it first"));
+        }
+        if self.out.as_ref().is_some_and(|out| is_same(out, report)) {
+            return Err(format!("--report {shown} is the file of --out too: name another one"));
+        }
+        Report::check(report).map_err(|error| format!("--report: {error}"))
+    }
+}
+
+/// Whether two names lead to one file, which need not be there yet.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    let places = |path: &Path| [place(path), path.canonicalize().ok()];
+    let others = places(other);
+    places(one).iter().flatten().any(|place| others.contains(&Some(place.clone())))
 }
 
 fn item_timeout(text: &str) -> Result<Duration, String> {

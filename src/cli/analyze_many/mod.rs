@@ -90,7 +90,7 @@ fn prepare(args: &AnalyzeManyArgs) -> Result<(Lines, Ledger), String> {
     args.check()?;
     if let Some(folder) = &args.annotate {
         let shown = || plain::line(&folder.display().to_string());
-        std::fs::create_dir_all(folder).map_err(|error| format!("cannot make the folder {}: {error}", shown()))?;
+        pictures::prepare(folder).map_err(|error| format!("--annotate {}: cannot write there: {error}", shown()))?;
     }
     let opened = match &args.out {
         Some(path) if args.resume => Lines::resume(path, args.retry_failed),

@@ -47,6 +47,16 @@ enum PictureError {
     Rename(std::io::Error),
 }
 
+/// Makes the folder of annotated pictures if there is none, and tries to write there.
+///
+/// # Errors
+/// A folder that cannot be made, or in which no file can be.
+pub fn prepare(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let tried = folder.join(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
+    std::fs::File::create_new(&tried).and_then(|_| std::fs::remove_file(&tried))
+}
+
 /// Makes pictures and the report of results in the background, a bounded number at once.
 pub struct Pictures<'a> {
     shared: Arc<Shared>,
