@@ -474,6 +474,19 @@ async fn a_reader_that_has_enough_ends_the_run_quietly() {
     assert!(bench.bedrock.requests().len() < 30);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn standard_error_that_cannot_be_written_ends_nothing() {
+    let bench = Bench::start(&[]).await;
+    put(&bench.path("a.png"));
+    for (words, wanted) in [(vec!["a.png", "gone.png", "a.png"], 2), (vec!["a.png", "--report", "/proc/a.html"], 0)] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = bench.command(&words).stderr(full).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(if wanted == 0 { 2 } else { 1 }));
+        assert_eq!(parsed(&String::from_utf8(output.stdout).unwrap()).len(), wanted);
+    }
+}
+
 #[tokio::test]
 async fn a_manifest_is_read_as_slots_become_free() {
     let bench = Bench::start(&keys(1)).await;

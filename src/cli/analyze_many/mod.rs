@@ -81,7 +81,7 @@ pub async fn run(args: AnalyzeManyArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn failed(error: &str, code: u8) -> ExitCode {
-    eprintln!("error: {error}");
+    progress::tell(&format!("error: {error}"));
     ExitCode::from(code)
 }
 

@@ -1,7 +1,7 @@
 //! How far a run is, on standard error: a bar on a terminal, elsewhere a line now and then.
 
 use std::{
-    io::IsTerminal as _,
+    io::{IsTerminal as _, Write as _},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -98,7 +98,7 @@ impl Progress {
 
     /// Says a line beside the bar.
     pub fn say(&self, text: &str) {
-        self.aside(|| eprintln!("{text}"));
+        self.aside(|| tell(text));
     }
 
     /// As [`Self::say`], unless the run is quiet.
@@ -149,6 +149,11 @@ impl Figures {
         let (left, tokens) = (left.unwrap_or_default(), thousands(self.tokens));
         format!("{}{of} done, {rate:.1}/s, {} failed, {tokens} tokens{left}", self.done, self.failed)
     }
+}
+
+/// Writes a line to standard error. One that nobody takes must not end a run that goes on without it.
+pub fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// One line now and then, as long as the run lasts.
