@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use clap::Parser as _;
@@ -396,6 +397,35 @@ async fn a_signal_cancels_a_listing_and_a_second_one_ends_at_once() {
     until(&mut child, "stopping").await;
     signal(&child, "-INT").await;
     assert_eq!(child.wait().await.unwrap().code(), Some(130));
+}
+
+#[tokio::test]
+async fn a_signal_is_heard_while_a_server_says_nothing() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut command = command();
+    command.args(["analyze-many", "s3://photos/", "--server", &silent.local_addr().unwrap().to_string()]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (_connection, _) = silent.accept().await.unwrap();
+    signal(&child, "-INT").await;
+    // It waits ten seconds for what the server can do.
+    let output = tokio::time::timeout(Duration::from_secs(9), child.wait_with_output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "stopped before anything was asked for\n");
+}
+
+#[tokio::test]
+async fn a_server_of_something_else_is_said_to_be_one() {
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let (_, health) = tonic_health::server::health_reporter();
+    let incoming = tonic::transport::server::TcpIncoming::from(other);
+    tokio::spawn(tonic::transport::Server::builder().add_service(health).serve_with_incoming(incoming));
+    let mut command = command();
+    let output = command.args(["analyze-many", "s3://photos/", "--retries", "0", "--server", &address]).output().await;
+    let (code, errors) = output.map(|output| (output.status.code(), output.stderr)).unwrap();
+    let errors = String::from_utf8(errors).unwrap();
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("Is it a Sightline server"), "{errors}");
 }
 
 /// Fails the picture of every call that has one of these numbers, from 1.

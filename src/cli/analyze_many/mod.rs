@@ -23,6 +23,8 @@ use std::{cell::RefCell, io, process::ExitCode, sync::Arc, time::Duration};
 
 pub use args::AnalyzeManyArgs;
 use tokio::sync::watch;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use self::{
     intake::Intake,
@@ -71,13 +73,30 @@ pub async fn run(args: AnalyzeManyArgs) -> anyhow::Result<ExitCode> {
         }),
         Err(error) => return Ok(failed(&format!("cannot listen for signals: {error}"), 1)),
     };
-    let server = match Server::open(&args.server, CALL_TIME).await {
-        Ok(server) => server,
-        Err(error) => return Ok(failed(&error.to_string(), if error.is_usage() { USAGE } else { 1 })),
+    let server = match unless_stopped(&stop, Server::open(&args.server, CALL_TIME)).await {
+        Some(Ok(server)) => server,
+        Some(Err(error)) => return Ok(failed(&error.to_string(), if error.is_usage() { USAGE } else { 1 })),
+        None => return Ok(stopped_early(&args)),
     };
     let code = with_server(&args, &server, lines, ledger, stop).await;
     server.close().await;
     Ok(code)
+}
+
+/// What comes of it, or nothing when the run is told to stop first.
+async fn unless_stopped<T>(stop: &watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
+    let mut stop = stop.clone();
+    tokio::select! {
+        done = work => Some(done),
+        _ = stop.wait_for(|stop| *stop) => None,
+    }
+}
+
+fn stopped_early(args: &AnalyzeManyArgs) -> ExitCode {
+    if !args.quiet {
+        progress::tell("stopped before anything was asked for");
+    }
+    ExitCode::from(INTERRUPTED)
 }
 
 fn failed(error: &str, code: u8) -> ExitCode {
@@ -108,7 +127,7 @@ async fn with_server(
     stop: watch::Receiver<bool>,
 ) -> ExitCode {
     let mut client = server.client.clone();
-    let limits = client.limits().await;
+    let Some(limits) = unless_stopped(&stop, client.limits()).await else { return stopped_early(args) };
     let progress = Progress::start(args.quiet);
     let sources = Sources {
         specs: args.sources.clone(),
@@ -234,10 +253,20 @@ fn end(session: &Session<'_>, ending: &Ending) -> ExitCode {
             ExitCode::FAILURE
         }
         Ending::Refused(error) => {
-            // Nothing done means that the next attempt would not do better.
-            let hint = "\nThe same command with --out and --resume goes on.";
-            failed(&format!("{}{}", status::render(error), if totals.done() > 0 { hint } else { "" }), 1)
+            let hint = match totals.done() {
+                0 if is_strange(error) => "\nIs it a Sightline server that answers there? --server names another one.",
+                // The next attempt would not do better.
+                0 => "",
+                _ => "\nThe same command with --out and --resume goes on.",
+            };
+            failed(&format!("{}{hint}", status::render(error)), 1)
         }
         Ending::Unwritten(error) => failed(&error.to_string(), 1),
     }
+}
+
+/// Whether no Sightline server speaks so: all that one says bears its name.
+fn is_strange(error: &Status) -> bool {
+    let own = error.get_error_details().error_info().is_some_and(|info| info.domain == "sightline");
+    !own && error.code() != Code::Unavailable
 }
