@@ -463,6 +463,24 @@ async fn failures_are_asked_for_again_when_told_so() {
 }
 
 #[tokio::test]
+async fn a_listing_that_failed_is_asked_for_again_when_told_so() {
+    let bench = Bench::start(&keys(1)).await;
+    let out = bench.out();
+    let words = ["s3://photos/later/", "--out", out.to_str().unwrap(), "--resume"];
+    assert_eq!(bench.run(&words).await.0, Some(1));
+    put(&bench.path("s3/photos/later/a.png"));
+    let (code, _, errors) = bench.run(&words).await;
+    assert_eq!((code, results(&out).len()), (Some(1), 1), "{errors}");
+    assert!(errors.contains("1 answered already") && errors.contains("1 failed in an earlier run"), "{errors}");
+    for _ in 0..2 {
+        let (code, _, errors) = bench.run(&[&words[..], &["--retry-failed"]].concat()).await;
+        assert_eq!(code, Some(0), "{errors}");
+        assert_eq!(bench.run(&words).await.0, Some(0));
+        assert_eq!(sources(&results(&out)), ["s3://photos/later/", "s3://photos/later/a.png"]);
+    }
+}
+
+#[tokio::test]
 async fn stop_on_failure_starts_nothing_more_and_leaves_the_rest_to_a_later_run() {
     let all = keys(12);
     let bench = Bench::start(&all).await;

@@ -53,11 +53,12 @@ pub struct AnalyzeManyArgs {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub out: Option<PathBuf>,
 
-    /// Go on where the file of --out ends: ask for what has no line in it yet. Give the same sources and flags again.
+    /// Go on where the file of --out ends: ask for what has no line in it yet, and go on with listings that broke off.
+    /// Give the same sources and flags again.
     #[arg(long, requires = "out", help_heading = "Output")]
     pub resume: bool,
 
-    /// With --resume, ask again for what failed.
+    /// With --resume, ask again for what failed, whole listings too.
     #[arg(long, requires = "resume", help_heading = "Output")]
     pub retry_failed: bool,
 

@@ -221,7 +221,7 @@ impl Intake {
                 Entry::Picture(name, source) => (name, Ok(source)),
                 Entry::Failed(name, error) => (name, Err(error)),
                 Entry::Listing(listing) => {
-                    self.listing = Some(listing).filter(|listing| self.is_first(&listing.name(), shared));
+                    self.take_listing(listing, shared);
                     continue;
                 }
             };
@@ -232,11 +232,19 @@ impl Intake {
             if !shared.ledger.borrow().has(&name) {
                 return Some(Job { name, listing: None, position, picture });
             }
-            let mut totals = shared.totals.borrow_mut();
-            totals.skipped += 1;
-            shared.progress.update(&totals);
+            skip(shared);
         }
         None
+    }
+
+    fn take_listing(&mut self, listing: Listing, shared: &Shared<'_>) {
+        if !self.is_first(&listing.name(), shared) {
+            return;
+        }
+        match shared.ledger.borrow().is_left(&listing) {
+            true => skip(shared),
+            false => self.listing = Some(listing),
+        }
     }
 
     fn take_place(&mut self) -> i64 {
@@ -258,6 +266,13 @@ impl Intake {
         }
         first
     }
+}
+
+/// Counts a source that has its line.
+fn skip(shared: &Shared<'_>) {
+    let mut totals = shared.totals.borrow_mut();
+    totals.skipped += 1;
+    shared.progress.update(&totals);
 }
 
 #[cfg(test)]

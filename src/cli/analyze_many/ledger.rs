@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, de::IgnoredAny};
+use tonic::Code;
 
 use super::sources::Listing;
 
@@ -23,7 +24,13 @@ pub struct Head {
     #[serde(rename = "resumeAfter", default)]
     resume_after: String,
     analysis: Option<IgnoredAny>,
-    error: Option<IgnoredAny>,
+    error: Option<Failed>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Failed {
+    #[serde(default)]
+    code: i32,
 }
 
 impl Head {
@@ -42,6 +49,12 @@ impl Head {
     /// Whether it holds an error.
     pub fn is_failure(&self) -> bool {
         self.error.is_some()
+    }
+
+    /// Whether it holds an error that may have been gone a moment later.
+    fn is_passing(&self) -> bool {
+        let code = self.error.as_ref().map(|error| Code::from_i32(error.code));
+        matches!(code, Some(Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted))
     }
 }
 
@@ -62,6 +75,8 @@ pub struct Reached {
     above: BTreeSet<String>,
     /// Keys that failed, as long as that is to be mended.
     failed: BTreeSet<String>,
+    /// Whether the last that was heard of it is that it failed as a whole, and not in the middle for a passing reason.
+    failed_whole: bool,
 }
 
 impl Reached {
@@ -112,7 +127,11 @@ impl Ledger {
         let Some((name, key)) = listing else { return };
         let reached = self.listings.entry(name.to_owned()).or_default();
         // What the listing itself failed with is no object's answer.
-        if head.source != name {
+        reached.failed_whole = head.source == name;
+        if reached.failed_whole {
+            let begun = !reached.after.is_empty() || !reached.above.is_empty();
+            reached.failed_whole = !(begun && head.is_passing());
+        } else {
             reached.answered(key, &head.resume_after);
             match head.is_failure() && self.retry_failed {
                 true => reached.failed.insert(key.to_owned()),
@@ -142,6 +161,11 @@ impl Ledger {
     /// How far a listing has come.
     pub fn reached(&mut self, listing: &Listing) -> &mut Reached {
         self.listings.entry(listing.name()).or_default()
+    }
+
+    /// Whether a listing failed in an earlier run and is not to be asked for again.
+    pub fn is_left(&self, listing: &Listing) -> bool {
+        !self.retry_failed && self.listings.get(&listing.name()).is_some_and(|reached| reached.failed_whole)
     }
 
     /// Keys of a listing that failed and that it will not come by again.

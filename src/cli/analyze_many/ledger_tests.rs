@@ -56,6 +56,31 @@ fn a_listing_goes_on_after_its_watermark() {
 }
 
 #[test]
+fn a_listing_that_failed_is_left_unless_it_broke_off_in_the_middle() {
+    let failure = |code: i32| {
+        let line = format!(r#"{{"source":"s3://p/x/","listing":"s3://p/x/","error":{{"code":{code}}}}}"#);
+        Head::read(&line).unwrap()
+    };
+    let (gone, unavailable) = (5, 14);
+    for (code, begun, goes_on) in
+        [(gone, false, false), (gone, true, false), (unavailable, false, false), (unavailable, true, true)]
+    {
+        for retry_failed in [false, true] {
+            let mut ledger = Ledger::new(retry_failed);
+            assert!(!ledger.is_left(&listing()));
+            if begun {
+                ledger.read(&line("s3://p/x/b", true, "", false));
+            }
+            ledger.read(&failure(code));
+            assert_eq!(ledger.is_left(&listing()), !goes_on && !retry_failed, "{code} {begun}");
+            // It was gone on with by a run that came to no end.
+            ledger.read(&line("s3://p/x/c", true, "x/c", false));
+            assert!(!ledger.is_left(&listing()));
+        }
+    }
+}
+
+#[test]
 fn a_failure_that_was_mended_is_not_asked_for_again() {
     let mut ledger = Ledger::new(true);
     ledger.read(&line("s3://p/x/a", true, "x/a", true));
