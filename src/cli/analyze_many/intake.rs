@@ -238,12 +238,20 @@ impl Intake {
     }
 
     fn take_listing(&mut self, listing: Listing, shared: &Shared<'_>) {
-        if !self.is_first(&listing.name(), shared) {
+        let name = listing.name();
+        if !self.is_first(&name, shared) {
             return;
         }
-        match shared.ledger.borrow().is_left(&listing) {
-            true => skip(shared),
-            false => self.listing = Some(listing),
+        let (within, left) = {
+            let ledger = shared.ledger.borrow();
+            (ledger.is_within(&listing), ledger.is_left(&listing))
+        };
+        if within {
+            repeated(&name, "lies within another listing and is gone through once", shared);
+        } else if left {
+            skip(shared);
+        } else {
+            self.listing = Some(listing);
         }
     }
 
@@ -257,14 +265,19 @@ impl Intake {
     fn is_first(&mut self, name: &str, shared: &Shared<'_>) -> bool {
         let first = self.named.insert(shared.ledger.borrow().fingerprint(name));
         if !first {
-            let mut totals = shared.totals.borrow_mut();
-            totals.repeated += 1;
-            shared.progress.update(&totals);
-            if totals.repeated <= MAX_TOLD {
-                shared.progress.note(&format!("note: {} is named more than once and sent once", plain::line(name)));
-            }
+            repeated(name, "is named more than once and sent once", shared);
         }
         first
+    }
+}
+
+/// Counts a source that has been asked for in this run already.
+fn repeated(name: &str, why: &str, shared: &Shared<'_>) {
+    let mut totals = shared.totals.borrow_mut();
+    totals.repeated += 1;
+    shared.progress.update(&totals);
+    if totals.repeated <= MAX_TOLD {
+        shared.progress.note(&format!("note: {} {why}", plain::line(name)));
     }
 }
 

@@ -105,6 +105,8 @@ pub struct Ledger {
     /// Lines that were there before this run.
     earlier: u64,
     retry_failed: bool,
+    /// Listings that this run has gone through to their ends.
+    whole: Vec<Listing>,
 }
 
 impl Ledger {
@@ -147,9 +149,22 @@ impl Ledger {
         self.lines += 1;
     }
 
-    /// Takes in that a listing, which failed earlier, has come to its end.
-    pub fn finished(&mut self, listing: &Listing) {
+    /// Takes in that a listing, which failed earlier perhaps, has come to its end, or to the most that was wanted of it.
+    pub fn finished(&mut self, listing: &Listing, whole: bool) {
         self.last.remove(&self.fingerprint(&listing.name()));
+        if whole {
+            self.whole.push(listing.clone());
+        }
+    }
+
+    /// Whether everything of a listing was part of one that this run has gone through. One that has a line of its own, a
+    /// failure, is not to be left with it.
+    pub fn is_within(&self, listing: &Listing) -> bool {
+        if self.last.contains_key(&self.fingerprint(&listing.name())) {
+            return false;
+        }
+        let mut others = self.whole.iter().filter(|other| other.bucket == listing.bucket);
+        others.any(|other| listing.prefix.starts_with(&other.prefix))
     }
 
     /// Whether the source has its line, so that it is not asked for again.

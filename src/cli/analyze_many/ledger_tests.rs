@@ -51,8 +51,11 @@ fn a_listing_goes_on_after_its_watermark() {
     assert_eq!(ledger.take_failed(&listing()), ["x/b"], "the listing comes by x/d again");
     assert!(ledger.has("s3://p/x/e") && !ledger.has("s3://p/x/d"));
     assert_eq!(ledger.failed_earlier(), 3);
-    ledger.finished(&listing());
+    ledger.finished(&listing(), true);
     assert_eq!(ledger.failed_earlier(), 2, "the listing has been gone through after all");
+    for (bucket, prefix, within) in [("p", "x/", true), ("p", "x/y/", true), ("p", "", false), ("q", "x/", false)] {
+        assert_eq!(ledger.is_within(&Listing { bucket: bucket.into(), prefix: prefix.into() }), within);
+    }
 }
 
 #[test]
