@@ -10,6 +10,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
+    failure,
     ledger::{Head, Ledger},
     progress::Progress,
 };
@@ -142,15 +143,17 @@ impl Lines {
     }
 }
 
-/// The line of a result. An error detail that this binary does not know is left out rather than the result.
+/// The line of a result. An error detail that this binary does not know is left out rather than the result, and one
+/// without an outcome is an error: it could not be read again.
 ///
 /// # Errors
 /// A contract that does not fit itself.
 pub fn format(source: &str, listing: Option<&str>, result: &AnalyzeManyResult) -> Result<String, json::JsonError> {
-    if let Ok(line) = json::line(source, listing, result) {
+    let mut result = result.clone();
+    result.outcome.get_or_insert_with(|| Outcome::Error(failure::without_outcome()));
+    if let Ok(line) = json::line(source, listing, &result) {
         return Ok(line);
     }
-    let mut result = result.clone();
     match &mut result.outcome {
         Some(Outcome::Error(error)) => error.details.clear(),
         Some(Outcome::Analysis(analysis)) => {

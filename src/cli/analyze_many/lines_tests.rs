@@ -102,6 +102,12 @@ fn an_error_detail_of_an_unknown_type_does_not_lose_the_result() {
     assert!(line.contains(r#""message":"gone""#) && !line.contains("details"), "{line}");
 }
 
+#[test]
+fn a_result_without_an_outcome_is_a_line_that_can_be_read_again() {
+    let line = format("a", None, &AnalyzeManyResult { outcome: None, ..result("a") }).unwrap();
+    assert!(Head::read(&line).unwrap().is_failure(), "{line}");
+}
+
 #[tokio::test]
 async fn earlier_results_are_read_again_whole() {
     let (_folder, path) = file(&format!("{}\n{}\n{}\n", line("a"), line("b"), line("c")));
