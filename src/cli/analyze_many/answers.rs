@@ -26,6 +26,7 @@ impl Session<'_> {
             self.progress.say(&format!("warning: the server answered for `{id}`, which was not asked for"));
             return Ok(0);
         };
+        self.totals.borrow_mut().answers += 1;
         if is_aborted(&result) {
             self.totals.borrow_mut().aborted += 1;
         } else {
@@ -63,6 +64,7 @@ impl Session<'_> {
 
     /// Takes an answer out of a listing, which says its place in the run. Answers whether the listing itself failed.
     pub(super) async fn listed(&self, listing: &Listing, result: AnalyzeManyResult) -> Result<bool, WriteError> {
+        self.totals.borrow_mut().answers += 1;
         let name = listing.name();
         if result.item_id == name
             && let Some(Outcome::Error(error)) = &result.outcome
