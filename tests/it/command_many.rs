@@ -245,6 +245,7 @@ async fn a_wrong_command_line_is_refused_before_anything_is_asked() {
         (vec!["in/a.png", "--out", out], "--resume"),
         (vec!["in/a.png", "--out", out, "--resume"], "line 1"),
         (vec!["in/a.png", "--resume"], "--out"),
+        (vec!["in/a.png", "--out", "-"], "standard output"),
         (vec!["in", "--annotate", "in"], "is a source too"),
         (vec!["in", "--annotate", "/proc"], "--annotate /proc"),
         (vec!["in", "--report", "/proc/a.html"], "a.html"),
@@ -583,7 +584,29 @@ async fn objects_that_cannot_be_read_here_are_results_all_the_same() {
     assert_eq!(output.status.code(), Some(0), "{errors}");
     assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), 9);
     assert_eq!(errors.matches("no further objects are tried").count(), 1, "{errors}");
-    assert!(errors.contains("AWS_ENDPOINT_URL_S3"), "{errors}");
+    assert!(errors.contains("AWS_ENDPOINT_URL_S3") && errors.contains("9 not drawn"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_file_that_has_changed_since_is_not_drawn_on() {
+    let bench = Bench::start(&[]).await;
+    put(&bench.path("a.png"));
+    let words = ["a.png", "--out", "results.jsonl", "--resume"];
+    assert_eq!(bench.run(&words).await.0, Some(0));
+    let other = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
+    other.save(bench.path("a.png")).unwrap();
+    let (code, _, errors) = bench.run(&[&words[..], &["--annotate", "drawn"]].concat()).await;
+    assert_eq!(code, Some(0));
+    assert!(errors.contains("a.png was not drawn: it has changed since it was analyzed"), "{errors}");
+    assert_eq!(fs::read_dir(bench.path("drawn")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_listing_within_another_one_is_paid_for_once() {
+    let bench = Bench::start(&["a.png".into(), "in/b.png".into()]).await;
+    let (code, lines, errors) = bench.run(&["s3://photos/", "s3://photos/in/"]).await;
+    assert_eq!((code, lines.len(), bench.bedrock.requests().len()), (Some(0), 2, 2), "{errors}");
+    assert!(errors.contains("note: s3://photos/in/ lies within another listing"), "{errors}");
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use crate::{
 #[derive(Debug, Clone, clap::Args)]
 pub struct AnalyzeManyArgs {
     /// Pictures: a file, a folder, a quoted glob such as 'photos/**/*.jpg', s3://BUCKET/KEY, every picture of
-    /// s3://BUCKET/PREFIX/ or s3://BUCKET, or - for such sources on standard input, one a line. A key is taken literally.
+    /// s3://BUCKET/PREFIX/ or s3://BUCKET, or - for such sources on standard input, one a line, without globs. A key is
+    /// taken literally.
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<Spec>,
 
@@ -119,6 +120,9 @@ impl AnalyzeManyArgs {
         let manifests = self.sources.iter().filter(|spec| matches!(spec, Spec::Manifest)).count();
         if manifests > 1 {
             return Err("standard input can be read once: name - one time".to_owned());
+        }
+        if self.out.as_ref().is_some_and(|out| out.as_os_str() == "-") {
+            return Err("--out - would be a file named -: results go to standard output without --out".to_owned());
         }
         self.check_report()?;
         let Some(folder) = &self.annotate else { return Ok(()) };

@@ -228,7 +228,9 @@ fn tell_of_stop(mut stop: watch::Receiver<bool>, progress: &Arc<Progress>) {
     let progress = Arc::clone(progress);
     tokio::spawn(async move {
         if stop.wait_for(|stop| *stop).await.is_ok() {
-            progress.note("stopping: waiting for what is in progress; once more to end at once");
+            progress.note(
+                "stopping: pictures in progress are waited for, a listing is cancelled; once more to end at once",
+            );
         }
     });
 }
@@ -241,6 +243,10 @@ fn end(session: &Session<'_>, ending: &Ending) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     progress.note(&totals.summary(progress.elapsed(), failed_earlier));
+    match session.pictures.undrawn() {
+        0 => {}
+        count => progress.note(&format!("{count} not drawn, as warned above")),
+    }
     match ending {
         Ending::Complete if totals.failed + failed_earlier == 0 => ExitCode::SUCCESS,
         Ending::Complete => ExitCode::FAILURE,

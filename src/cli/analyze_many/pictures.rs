@@ -74,6 +74,7 @@ struct Shared {
     progress: Arc<Progress>,
     s3: OnceCell<aws_sdk_s3::Client>,
     unreadable: AtomicU32,
+    undrawn: AtomicUsize,
 }
 
 /// One result, whose line is written.
@@ -102,6 +103,7 @@ impl<'a> Pictures<'a> {
             progress: Arc::clone(progress),
             s3: OnceCell::new(),
             unreadable: AtomicU32::new(0),
+            undrawn: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared), server, room: Arc::new(Semaphore::new(AT_ONCE)) }
     }
@@ -136,6 +138,11 @@ impl<'a> Pictures<'a> {
             shared.make(made).await;
             drop(permit);
         });
+    }
+
+    /// How many pictures could not be drawn so far.
+    pub fn undrawn(&self) -> usize {
+        self.shared.undrawn.load(Ordering::Relaxed)
     }
 
     /// Waits until everything is made.
@@ -196,6 +203,7 @@ impl Shared {
     }
 
     fn warn(&self, name: &str, error: &PictureError) {
+        self.undrawn.fetch_add(1, Ordering::Relaxed);
         if !matches!(error, PictureError::NoMore) {
             self.progress.say(&format!("warning: {} was not drawn: {error}", plain::line(name)));
         }
@@ -207,7 +215,10 @@ impl Shared {
             Source::Object { bucket, key } => (bucket, key),
             Source::File(_) => {
                 sources::check_regular(picture).await?;
-                return Ok(picture.read(self.limit).await?);
+                let content = picture.read(self.limit).await?;
+                let analyzed = analysis.image.as_ref().map_or(0, |image| image.size_bytes);
+                let same = analyzed == 0 || i64::try_from(content.len()) == Ok(analyzed);
+                return if same { Ok(content) } else { Err(PictureError::Changed) };
             }
         };
         let tried = self.unreadable.load(Ordering::Relaxed) < MAX_UNREADABLE;
