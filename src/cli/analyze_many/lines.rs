@@ -209,12 +209,11 @@ fn is_cut_off(rest: &[u8]) -> bool {
     BEGINNING.starts_with(rest) || rest.starts_with(BEGINNING)
 }
 
+/// Takes a line.
+type Each<'a> = dyn FnMut(u64, &[u8], bool) -> Result<(), String> + 'a;
+
 /// Hands over each line with its number, from 0, and whether it ends as a line does.
-fn for_each_line(
-    file: &File,
-    path: &Path,
-    each: &mut dyn FnMut(u64, &[u8], bool) -> Result<(), String>,
-) -> Result<(), LinesError> {
+fn for_each_line(file: &File, path: &Path, each: &mut Each<'_>) -> Result<(), LinesError> {
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     for number in 0.. {
