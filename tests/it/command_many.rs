@@ -602,6 +602,19 @@ async fn a_file_that_has_changed_since_is_not_drawn_on() {
 }
 
 #[tokio::test]
+async fn a_pipe_has_a_failed_line_and_holds_nothing_up() {
+    let bench = Bench::start(&[]).await;
+    put(&bench.path("in/a.png"));
+    for pipe in ["pipe.png", "in/pipe.png"] {
+        assert!(Command::new("mkfifo").arg(bench.path(pipe)).status().await.unwrap().success());
+    }
+    let (code, lines, errors) = bench.run(&["pipe.png", "in", "--in-order"]).await;
+    assert_eq!(code, Some(1), "{errors}");
+    assert_eq!(sources(&lines), ["pipe.png", "in/a.png"]);
+    assert_eq!(reason(&lines[0]), "FILE_UNREADABLE");
+}
+
+#[tokio::test]
 async fn a_listing_within_another_one_is_paid_for_once() {
     let bench = Bench::start(&["a.png".into(), "in/b.png".into()]).await;
     let (code, lines, errors) = bench.run(&["s3://photos/", "s3://photos/in/"]).await;
