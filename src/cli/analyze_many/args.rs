@@ -135,6 +135,19 @@ impl AnalyzeManyArgs {
         Ok(())
     }
 
+    /// What looks like a slip, though it can be meant: `--embedded DIR` instead of `--embedded=DIR`.
+    #[cfg(feature = "embedded")]
+    pub(super) fn slip(&self) -> Option<String> {
+        let Some(None) = self.server.embedded else { return None };
+        let buckets: Vec<_> = self.sources.iter().filter_map(Spec::bucket).collect();
+        let folder = self.sources.iter().find_map(|spec| match spec {
+            Spec::Path(path) if buckets.iter().any(|bucket| path.join(bucket).is_dir()) => Some(path),
+            _ => None,
+        })?;
+        let shown = plain::line(&folder.display().to_string());
+        Some(format!("warning: {shown} is a source; to serve its sub-folders as buckets write --embedded={shown}"))
+    }
+
     /// Whether the report can be written at the end, and over nothing but an earlier one: by then everything is paid for.
     fn check_report(&self) -> Result<(), String> {
         let Some(report) = &self.report else { return Ok(()) };
@@ -166,4 +179,31 @@ fn is_same(one: &Path, other: &Path) -> bool {
 fn item_timeout(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if time.is_zero() { Err("must be longer than 0".to_owned()) } else { Ok(time) }
+}
+
+#[cfg(test)]
+#[cfg(feature = "embedded")]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Words {
+        #[command(flatten)]
+        args: AnalyzeManyArgs,
+    }
+
+    #[test]
+    fn a_folder_of_buckets_beside_embedded_looks_like_a_slip() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("photos")).unwrap();
+        let path = folder.path().to_str().unwrap();
+        let slip = |words: &[&str]| Words::parse_from([&["sightline"], words].concat()).args.slip();
+        assert!(slip(&["--embedded", path, "s3://photos/"]).unwrap().contains(&format!("write --embedded={path}")));
+        assert!(slip(&["--embedded", path, "s3://photos/a.png"]).is_some());
+        assert!(slip(&["--embedded", path, "s3://others/"]).is_none());
+        assert!(slip(&[&format!("--embedded={path}"), path, "s3://photos/"]).is_none());
+        assert!(slip(&[path, "s3://photos/"]).is_none());
+    }
 }

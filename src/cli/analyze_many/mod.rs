@@ -107,6 +107,10 @@ fn failed(error: &str, code: u8) -> ExitCode {
 /// What is wrong with the command line is said before a server is bothered.
 fn prepare(args: &AnalyzeManyArgs) -> Result<(Lines, Ledger), String> {
     args.check()?;
+    #[cfg(feature = "embedded")]
+    if let Some(warning) = args.slip() {
+        progress::tell(&warning);
+    }
     if let Some(folder) = &args.annotate {
         let shown = || plain::line(&folder.display().to_string());
         pictures::prepare(folder).map_err(|error| format!("--annotate {}: cannot write there: {error}", shown()))?;

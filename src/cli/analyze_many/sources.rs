@@ -55,6 +55,16 @@ impl Listing {
     }
 }
 
+impl Spec {
+    /// The bucket that it names.
+    pub fn bucket(&self) -> Option<&str> {
+        match self {
+            Self::Object(Source::Object { bucket, .. }) | Self::Listing(Listing { bucket, .. }) => Some(bucket),
+            _ => None,
+        }
+    }
+}
+
 impl FromStr for Spec {
     type Err = SourceError;
 
