@@ -11,6 +11,7 @@ mod globs;
 mod intake;
 mod ledger;
 mod lines;
+mod manifest;
 mod names;
 mod pictures;
 mod progress;

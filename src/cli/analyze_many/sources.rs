@@ -1,7 +1,7 @@
 //! What people name, turned into pictures one by one: nothing is walked or read further than it is taken.
 
 use std::{
-    io::{self, BufRead, Read as _},
+    io,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -18,8 +18,6 @@ use crate::cli::{
 
 /// What the server decodes, by the ends of names.
 const SUFFIXES: [&str; 5] = [".jpg", ".jpeg", ".png", ".gif", ".webp"];
-/// Most bytes of a line of a manifest: a key has 1024, a path some thousands.
-const MAX_MANIFEST_LINE: u64 = 64 * 1024;
 
 /// A source as it is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,54 +144,7 @@ impl Sources {
         }
     }
 
-    fn manifest(&self, mut lines: impl BufRead, take: &mut dyn FnMut(Entry) -> bool) -> bool {
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            match (&mut lines).take(MAX_MANIFEST_LINE).read_until(b'\n', &mut line) {
-                Ok(0) => return true,
-                Ok(_) if line.len() as u64 == MAX_MANIFEST_LINE && !line.ends_with(b"\n") => {
-                    let shown: String = String::from_utf8_lossy(&line).chars().take(100).collect();
-                    let why = "the line is longer than 64 KiB: give one source a line";
-                    if !skip_line(&mut lines) || !take(Entry::Failed(format!("{shown}..."), failure::invalid(why))) {
-                        return false;
-                    }
-                    continue;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let why = format!("cannot read standard input: {error}");
-                    return take(Entry::Failed("-".to_owned(), failure::invalid(&why)));
-                }
-            }
-            if !self.named(&line, take) {
-                return false;
-            }
-        }
-    }
-
-    /// One line of a manifest: a program wrote it, so that what looks like a glob is a name.
-    fn named(&self, line: &[u8], take: &mut dyn FnMut(Entry) -> bool) -> bool {
-        let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-        let line = line.split_at(end).0;
-        let Ok(text) = std::str::from_utf8(line) else {
-            let why = "the line is not UTF-8, so no result can name its source: rename the file";
-            return take(Entry::Failed(told_apart(line), failure::invalid(why)));
-        };
-        if text.trim().is_empty() {
-            return true;
-        }
-        match text.parse() {
-            Ok(Spec::Manifest) => {
-                let why = "a manifest cannot name standard input: for a file of that name write ./-";
-                take(Entry::Failed(text.to_owned(), failure::invalid(why)))
-            }
-            Ok(spec) => self.expand(&spec, take),
-            Err(error) => take(Entry::Failed(text.to_owned(), failure::of(&error))),
-        }
-    }
-
-    fn expand(&self, spec: &Spec, take: &mut dyn FnMut(Entry) -> bool) -> bool {
+    pub(super) fn expand(&self, spec: &Spec, take: &mut dyn FnMut(Entry) -> bool) -> bool {
         match spec {
             Spec::Path(path) if path.is_dir() => self.folder(path, take),
             // A file that cannot be read says so when it is its turn.
@@ -310,20 +261,6 @@ pub async fn check_regular(source: &Source) -> Result<(), SourceError> {
     }
 }
 
-/// Reads to the end of a line without keeping it. Answers whether that could be done.
-fn skip_line(lines: &mut impl BufRead) -> bool {
-    let mut piece = Vec::new();
-    loop {
-        piece.clear();
-        match lines.take(MAX_MANIFEST_LINE).read_until(b'\n', &mut piece) {
-            Ok(0) => return true,
-            Ok(_) if piece.ends_with(b"\n") => return true,
-            Ok(_) => {}
-            Err(_) => return false,
-        }
-    }
-}
-
 fn picture(path: &Path) -> Entry {
     match path.to_str() {
         Some(name) => Entry::Picture(name.to_owned(), Source::File(path.to_owned())),
@@ -348,7 +285,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// Bytes as text, in which those that are not UTF-8 stay apart: one source must not take another one's line.
-fn told_apart(bytes: &[u8]) -> String {
+pub(super) fn told_apart(bytes: &[u8]) -> String {
     let chunks = bytes.utf8_chunks();
     chunks.map(|chunk| format!("{}{}", chunk.valid(), chunk.invalid().escape_ascii())).collect()
 }

@@ -1,6 +1,6 @@
 use std::{fs, io::Cursor};
 
-use super::*;
+use super::{super::manifest::MAX_LINE, *};
 
 fn listing(text: &str) -> Listing {
     match text.parse() {
@@ -149,7 +149,7 @@ fn a_manifest_is_read_no_further_than_it_is_taken_and_no_longer_than_a_line() {
         taken < 2
     });
     assert_eq!(lines.position(), 4);
-    let endless = format!("{}\ns3://p/k", "x".repeat(3 * MAX_MANIFEST_LINE as usize));
+    let endless = format!("{}\ns3://p/k", "x".repeat(3 * MAX_LINE as usize));
     let mut failed = vec![];
     sources("-").manifest(Cursor::new(endless), &mut |entry| {
         failed.push(shown(entry, Path::new("/nowhere")));
