@@ -84,7 +84,9 @@ impl Server {
         if let Some(local) = self.local
             && let Err(error) = local.stop().await
         {
-            eprintln!("warning: {}", super::plain::line(&format!("{error:#}")));
+            use std::io::Write as _;
+            // A warning that cannot be written is none.
+            let _ = writeln!(std::io::stderr(), "warning: {}", super::plain::line(&format!("{error:#}")));
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use clap::Parser as _;
@@ -234,13 +235,26 @@ async fn a_wrong_command_line_is_refused_before_anything_is_asked() {
     let bench = Bench::start(&[]).await;
     put(&bench.path("in/a.png"));
     fs::write(bench.out(), "notes\n").unwrap();
+    fs::create_dir(bench.path("folder.html")).unwrap();
+    fs::write(bench.path("mine.html"), "<p>mine</p>").unwrap();
+    fs::write(bench.path("empty.html"), "").unwrap();
+    std::os::unix::fs::symlink("empty.html", bench.path("link.jsonl")).unwrap();
     let out = bench.out();
     let out = out.to_str().unwrap();
     for (words, wanted) in [
         (vec!["in/a.png", "--out", out], "--resume"),
         (vec!["in/a.png", "--out", out, "--resume"], "line 1"),
         (vec!["in/a.png", "--resume"], "--out"),
+        (vec!["in/a.png", "--out", "-"], "standard output"),
         (vec!["in", "--annotate", "in"], "is a source too"),
+        (vec!["in", "--annotate", "/proc"], "--annotate /proc"),
+        (vec!["in", "--report", "/proc/a.html"], "a.html"),
+        (vec!["in", "--report", "none/a.html"], "make it first"),
+        (vec!["in", "--report", "in.txt"], "name it .html"),
+        (vec!["in", "--report", "folder.html"], "cannot write folder.html"),
+        (vec!["in", "--report", "mine.html"], "is no report"),
+        (vec!["in", "--out", "new.html", "--report", "in/../new.html"], "--out too"),
+        (vec!["in", "--out", "link.jsonl", "--report", "empty.html"], "--out too"),
         (vec!["-", "-"], "standard input"),
         (vec!["https://host/a.png"], "web address"),
         (vec!["in", "--timeout", "0s"], "longer than 0"),
@@ -251,6 +265,7 @@ async fn a_wrong_command_line_is_refused_before_anything_is_asked() {
         assert!(errors.contains(wanted) && lines.is_empty(), "{words:?}: {errors}");
     }
     assert_eq!(fs::read_to_string(out).unwrap(), "notes\n", "the file is left alone");
+    assert_eq!(fs::read_to_string(bench.path("mine.html")).unwrap(), "<p>mine</p>");
     assert_eq!(bench.bedrock.requests().len(), 0);
 }
 
@@ -385,6 +400,35 @@ async fn a_signal_cancels_a_listing_and_a_second_one_ends_at_once() {
     assert_eq!(child.wait().await.unwrap().code(), Some(130));
 }
 
+#[tokio::test]
+async fn a_signal_is_heard_while_a_server_says_nothing() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut command = command();
+    command.args(["analyze-many", "s3://photos/", "--server", &silent.local_addr().unwrap().to_string()]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (_connection, _) = silent.accept().await.unwrap();
+    signal(&child, "-INT").await;
+    // It waits ten seconds for what the server can do.
+    let output = tokio::time::timeout(Duration::from_secs(9), child.wait_with_output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "stopped before anything was asked for\n");
+}
+
+#[tokio::test]
+async fn a_server_of_something_else_is_said_to_be_one() {
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let (_, health) = tonic_health::server::health_reporter();
+    let incoming = tonic::transport::server::TcpIncoming::from(other);
+    tokio::spawn(tonic::transport::Server::builder().add_service(health).serve_with_incoming(incoming));
+    let mut command = command();
+    let output = command.args(["analyze-many", "s3://photos/", "--retries", "0", "--server", &address]).output().await;
+    let (code, errors) = output.map(|output| (output.status.code(), output.stderr)).unwrap();
+    let errors = String::from_utf8(errors).unwrap();
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("Is it a Sightline server"), "{errors}");
+}
+
 /// Fails the picture of every call that has one of these numbers, from 1.
 fn failing(bedrock: &Bedrock, numbers: &[usize]) {
     let (calls, numbers) = (AtomicUsize::new(0), numbers.iter().copied().collect::<HashSet<_>>());
@@ -416,6 +460,24 @@ async fn failures_are_asked_for_again_when_told_so() {
         assert_eq!(bench.run(&[&words[..], &["--retry-failed"]].concat()).await.0, Some(0));
         assert_eq!(results(&out).len(), 10);
         fs::remove_file(&out).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_listing_that_failed_is_asked_for_again_when_told_so() {
+    let bench = Bench::start(&keys(1)).await;
+    let out = bench.out();
+    let words = ["s3://photos/later/", "--out", out.to_str().unwrap(), "--resume"];
+    assert_eq!(bench.run(&words).await.0, Some(1));
+    put(&bench.path("s3/photos/later/a.png"));
+    let (code, _, errors) = bench.run(&words).await;
+    assert_eq!((code, results(&out).len()), (Some(1), 1), "{errors}");
+    assert!(errors.contains("1 answered already") && errors.contains("1 failed in an earlier run"), "{errors}");
+    for _ in 0..2 {
+        let (code, _, errors) = bench.run(&[&words[..], &["--retry-failed"]].concat()).await;
+        assert_eq!(code, Some(0), "{errors}");
+        assert_eq!(bench.run(&words).await.0, Some(0));
+        assert_eq!(sources(&results(&out)), ["s3://photos/later/", "s3://photos/later/a.png"]);
     }
 }
 
@@ -459,6 +521,19 @@ async fn a_reader_that_has_enough_ends_the_run_quietly() {
     let output = child.wait_with_output().await.unwrap();
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
     assert!(bench.bedrock.requests().len() < 30);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn standard_error_that_cannot_be_written_ends_nothing() {
+    let bench = Bench::start(&[]).await;
+    put(&bench.path("a.png"));
+    for (words, wanted) in [(vec!["a.png", "gone.png", "a.png"], 2), (vec!["a.png", "--report", "/proc/a.html"], 0)] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = bench.command(&words).stderr(full).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(if wanted == 0 { 2 } else { 1 }));
+        assert_eq!(parsed(&String::from_utf8(output.stdout).unwrap()).len(), wanted);
+    }
 }
 
 #[tokio::test]
@@ -509,7 +584,42 @@ async fn objects_that_cannot_be_read_here_are_results_all_the_same() {
     assert_eq!(output.status.code(), Some(0), "{errors}");
     assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), 9);
     assert_eq!(errors.matches("no further objects are tried").count(), 1, "{errors}");
-    assert!(errors.contains("AWS_ENDPOINT_URL_S3"), "{errors}");
+    assert!(errors.contains("AWS_ENDPOINT_URL_S3") && errors.contains("9 not drawn"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_file_that_has_changed_since_is_not_drawn_on() {
+    let bench = Bench::start(&[]).await;
+    put(&bench.path("a.png"));
+    let words = ["a.png", "--out", "results.jsonl", "--resume"];
+    assert_eq!(bench.run(&words).await.0, Some(0));
+    let other = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
+    other.save(bench.path("a.png")).unwrap();
+    let (code, _, errors) = bench.run(&[&words[..], &["--annotate", "drawn"]].concat()).await;
+    assert_eq!(code, Some(0));
+    assert!(errors.contains("a.png was not drawn: it has changed since it was analyzed"), "{errors}");
+    assert_eq!(fs::read_dir(bench.path("drawn")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_pipe_has_a_failed_line_and_holds_nothing_up() {
+    let bench = Bench::start(&[]).await;
+    put(&bench.path("in/a.png"));
+    for pipe in ["pipe.png", "in/pipe.png"] {
+        assert!(Command::new("mkfifo").arg(bench.path(pipe)).status().await.unwrap().success());
+    }
+    let (code, lines, errors) = bench.run(&["pipe.png", "in", "--in-order"]).await;
+    assert_eq!(code, Some(1), "{errors}");
+    assert_eq!(sources(&lines), ["pipe.png", "in/a.png"]);
+    assert_eq!(reason(&lines[0]), "FILE_UNREADABLE");
+}
+
+#[tokio::test]
+async fn a_listing_within_another_one_is_paid_for_once() {
+    let bench = Bench::start(&["a.png".into(), "in/b.png".into()]).await;
+    let (code, lines, errors) = bench.run(&["s3://photos/", "s3://photos/in/"]).await;
+    assert_eq!((code, lines.len(), bench.bedrock.requests().len()), (Some(0), 2, 2), "{errors}");
+    assert!(errors.contains("note: s3://photos/in/ lies within another listing"), "{errors}");
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ impl Session<'_> {
             self.progress.say(&format!("warning: the server answered for `{id}`, which was not asked for"));
             return Ok(0);
         };
+        self.totals.borrow_mut().answers += 1;
         if is_aborted(&result) {
             self.totals.borrow_mut().aborted += 1;
         } else {
@@ -63,8 +64,18 @@ impl Session<'_> {
 
     /// Takes an answer out of a listing, which says its place in the run. Answers whether the listing itself failed.
     pub(super) async fn listed(&self, listing: &Listing, result: AnalyzeManyResult) -> Result<bool, WriteError> {
+        self.totals.borrow_mut().answers += 1;
         let name = listing.name();
-        if result.item_id == name && matches!(result.outcome, Some(Outcome::Error(_))) {
+        if result.item_id == name
+            && let Some(Outcome::Error(error)) = &result.outcome
+        {
+            // Broken off in the middle, gone on with, and broken off again: one line of that is enough.
+            if self.ledger.borrow().has(&name) {
+                let why = plain::line(&error.message);
+                self.progress.note(&format!("note: {} broke off again: {why}", plain::line(&name)));
+                self.totals.borrow_mut().skipped += 1;
+                return Ok(true);
+            }
             self.write(&name, Some(&name), None, result).await?;
             return Ok(true);
         }

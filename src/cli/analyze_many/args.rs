@@ -7,7 +7,7 @@ use std::{
 
 use super::sources::Spec;
 use crate::{
-    cli::{plain, request::RequestArgs, server::ServerChoice},
+    cli::{plain, report::Report, request::RequestArgs, server::ServerChoice},
     proto::{AnalyzeManyConfig, FailureMode, ResultOrder},
 };
 
@@ -15,7 +15,8 @@ use crate::{
 #[derive(Debug, Clone, clap::Args)]
 pub struct AnalyzeManyArgs {
     /// Pictures: a file, a folder, a quoted glob such as 'photos/**/*.jpg', s3://BUCKET/KEY, every picture of
-    /// s3://BUCKET/PREFIX/ or s3://BUCKET, or - for such sources on standard input, one a line. A key is taken literally.
+    /// s3://BUCKET/PREFIX/ or s3://BUCKET, or - for such sources on standard input, one a line, without globs. A key is
+    /// taken literally.
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<Spec>,
 
@@ -53,11 +54,12 @@ pub struct AnalyzeManyArgs {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub out: Option<PathBuf>,
 
-    /// Go on where the file of --out ends: ask for what has no line in it yet. Give the same sources and flags again.
+    /// Go on where the file of --out ends: ask for what has no line in it yet, and go on with listings that broke off.
+    /// Give the same sources and flags again.
     #[arg(long, requires = "out", help_heading = "Output")]
     pub resume: bool,
 
-    /// With --resume, ask again for what failed.
+    /// With --resume, ask again for what failed, whole listings too.
     #[arg(long, requires = "resume", help_heading = "Output")]
     pub retry_failed: bool,
 
@@ -74,7 +76,8 @@ pub struct AnalyzeManyArgs {
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub annotate: Option<PathBuf>,
 
-    /// Also write a page for people, as .html: every picture with what was found on it, totals and errors.
+    /// Also write a page for people, as .html: every picture with what was found on it, totals and errors. Replaces an
+    /// earlier report of that name, and nothing else.
     #[arg(long, value_name = "OUT", help_heading = "Output")]
     pub report: Option<PathBuf>,
 
@@ -118,17 +121,10 @@ impl AnalyzeManyArgs {
         if manifests > 1 {
             return Err("standard input can be read once: name - one time".to_owned());
         }
-        if let Some(report) = &self.report {
-            let shown = plain::line(&report.display().to_string());
-            let named =
-                report.extension().is_some_and(|e| e.eq_ignore_ascii_case("html") || e.eq_ignore_ascii_case("htm"));
-            let folder = report.parent().filter(|folder| !folder.as_os_str().is_empty());
-            match folder.is_none_or(Path::is_dir) {
-                _ if !named => return Err(format!("--report {shown} is no name of a page: name it .html")),
-                false => return Err(format!("--report {shown} lies in a folder that is missing: make it first")),
-                true => {}
-            }
+        if self.out.as_ref().is_some_and(|out| out.as_os_str() == "-") {
+            return Err("--out - would be a file named -: results go to standard output without --out".to_owned());
         }
+        self.check_report()?;
         let Some(folder) = &self.annotate else { return Ok(()) };
         let same =
             |path: &PathBuf| path.canonicalize().is_ok_and(|path| folder.canonicalize().is_ok_and(|f| f == path));
@@ -138,9 +134,76 @@ impl AnalyzeManyArgs {
         }
         Ok(())
     }
+
+    /// What looks like a slip, though it can be meant: `--embedded DIR` instead of `--embedded=DIR`.
+    #[cfg(feature = "embedded")]
+    pub(super) fn slip(&self) -> Option<String> {
+        let Some(None) = self.server.embedded else { return None };
+        let buckets: Vec<_> = self.sources.iter().filter_map(Spec::bucket).collect();
+        let folder = self.sources.iter().find_map(|spec| match spec {
+            Spec::Path(path) if buckets.iter().any(|bucket| path.join(bucket).is_dir()) => Some(path),
+            _ => None,
+        })?;
+        let shown = plain::line(&folder.display().to_string());
+        Some(format!("warning: {shown} is a source; to serve its sub-folders as buckets write --embedded={shown}"))
+    }
+
+    /// Whether the report can be written at the end, and over nothing but an earlier one: by then everything is paid for.
+    fn check_report(&self) -> Result<(), String> {
+        let Some(report) = &self.report else { return Ok(()) };
+        let shown = plain::line(&report.display().to_string());
+        if !report.extension().is_some_and(|e| e.eq_ignore_ascii_case("html") || e.eq_ignore_ascii_case("htm")) {
+            return Err(format!("--report {shown} is no name of a page: name it .html"));
+        }
+        if report.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+            return Err(format!("--report {shown} lies in a folder that is missing: make it first"));
+        }
+        if self.out.as_ref().is_some_and(|out| is_same(out, report)) {
+            return Err(format!("--report {shown} is the file of --out too: name another one"));
+        }
+        Report::check(report).map_err(|error| format!("--report: {error}"))
+    }
+}
+
+/// Whether two names lead to one file, which need not be there yet.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    let places = |path: &Path| [place(path), path.canonicalize().ok()];
+    let others = places(other);
+    places(one).iter().flatten().any(|place| others.contains(&Some(place.clone())))
 }
 
 fn item_timeout(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if time.is_zero() { Err("must be longer than 0".to_owned()) } else { Ok(time) }
+}
+
+#[cfg(test)]
+#[cfg(feature = "embedded")]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Words {
+        #[command(flatten)]
+        args: AnalyzeManyArgs,
+    }
+
+    #[test]
+    fn a_folder_of_buckets_beside_embedded_looks_like_a_slip() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("photos")).unwrap();
+        let path = folder.path().to_str().unwrap();
+        let slip = |words: &[&str]| Words::parse_from([&["sightline"], words].concat()).args.slip();
+        assert!(slip(&["--embedded", path, "s3://photos/"]).unwrap().contains(&format!("write --embedded={path}")));
+        assert!(slip(&["--embedded", path, "s3://photos/a.png"]).is_some());
+        assert!(slip(&["--embedded", path, "s3://others/"]).is_none());
+        assert!(slip(&[&format!("--embedded={path}"), path, "s3://photos/"]).is_none());
+        assert!(slip(&[path, "s3://photos/"]).is_none());
+    }
 }

@@ -32,6 +32,11 @@ pub fn no_pictures(why: &str) -> pb::Status {
     status(Code::NotFound, "SOURCE_EMPTY", why)
 }
 
+/// A result that is none: a line without an outcome could not be read again.
+pub fn without_outcome() -> pb::Status {
+    status(Code::Unknown, "UNKNOWN", "the server answered with neither an analysis nor an error")
+}
+
 fn status(code: Code, reason: &str, message: &str) -> pb::Status {
     let info =
         pb::ErrorInfo { reason: reason.to_owned(), domain: "sightline".to_owned(), metadata: Default::default() };

@@ -12,7 +12,7 @@ use super::{
     failure,
     ledger::{Fingerprint, Ledger},
     progress::Progress,
-    sources::{Entry, Listing},
+    sources::{self, Entry, Listing},
     totals::Totals,
 };
 use crate::{
@@ -54,6 +54,7 @@ impl Job {
     /// The message to send, with the file's bytes.
     async fn request(&self, limit: u64) -> Result<AnalyzeManyRequest, pb::Status> {
         let source = self.picture.as_ref().map_err(Clone::clone)?;
+        sources::check_regular(source).await.map_err(|error| failure::of(&error))?;
         let image = source.load(limit).await.map_err(|error| failure::of(&error))?;
         let item = AnalyzeManyItem { item_id: self.item_id(), image: Some(image), ..AnalyzeManyItem::default() };
         let request = AnalyzeManyRequest { payload: Some(Payload::Item(item)) };
@@ -220,7 +221,7 @@ impl Intake {
                 Entry::Picture(name, source) => (name, Ok(source)),
                 Entry::Failed(name, error) => (name, Err(error)),
                 Entry::Listing(listing) => {
-                    self.listing = Some(listing).filter(|listing| self.is_first(&listing.name(), shared));
+                    self.take_listing(listing, shared);
                     continue;
                 }
             };
@@ -231,11 +232,27 @@ impl Intake {
             if !shared.ledger.borrow().has(&name) {
                 return Some(Job { name, listing: None, position, picture });
             }
-            let mut totals = shared.totals.borrow_mut();
-            totals.skipped += 1;
-            shared.progress.update(&totals);
+            skip(shared);
         }
         None
+    }
+
+    fn take_listing(&mut self, listing: Listing, shared: &Shared<'_>) {
+        let name = listing.name();
+        if !self.is_first(&name, shared) {
+            return;
+        }
+        let (within, left) = {
+            let ledger = shared.ledger.borrow();
+            (ledger.is_within(&listing), ledger.is_left(&listing))
+        };
+        if within {
+            repeated(&name, "lies within another listing and is gone through once", shared);
+        } else if left {
+            skip(shared);
+        } else {
+            self.listing = Some(listing);
+        }
     }
 
     fn take_place(&mut self) -> i64 {
@@ -248,15 +265,27 @@ impl Intake {
     fn is_first(&mut self, name: &str, shared: &Shared<'_>) -> bool {
         let first = self.named.insert(shared.ledger.borrow().fingerprint(name));
         if !first {
-            let mut totals = shared.totals.borrow_mut();
-            totals.repeated += 1;
-            shared.progress.update(&totals);
-            if totals.repeated <= MAX_TOLD {
-                shared.progress.note(&format!("note: {} is named more than once and sent once", plain::line(name)));
-            }
+            repeated(name, "is named more than once and sent once", shared);
         }
         first
     }
+}
+
+/// Counts a source that has been asked for in this run already.
+fn repeated(name: &str, why: &str, shared: &Shared<'_>) {
+    let mut totals = shared.totals.borrow_mut();
+    totals.repeated += 1;
+    shared.progress.update(&totals);
+    if totals.repeated <= MAX_TOLD {
+        shared.progress.note(&format!("note: {} {why}", plain::line(name)));
+    }
+}
+
+/// Counts a source that has its line.
+fn skip(shared: &Shared<'_>) {
+    let mut totals = shared.totals.borrow_mut();
+    totals.skipped += 1;
+    shared.progress.update(&totals);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, de::IgnoredAny};
+use tonic::Code;
 
 use super::sources::Listing;
 
@@ -23,7 +24,13 @@ pub struct Head {
     #[serde(rename = "resumeAfter", default)]
     resume_after: String,
     analysis: Option<IgnoredAny>,
-    error: Option<IgnoredAny>,
+    error: Option<Failed>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Failed {
+    #[serde(default)]
+    code: i32,
 }
 
 impl Head {
@@ -42,6 +49,12 @@ impl Head {
     /// Whether it holds an error.
     pub fn is_failure(&self) -> bool {
         self.error.is_some()
+    }
+
+    /// Whether it holds an error that may have been gone a moment later.
+    fn is_passing(&self) -> bool {
+        let code = self.error.as_ref().map(|error| Code::from_i32(error.code));
+        matches!(code, Some(Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted))
     }
 }
 
@@ -62,6 +75,8 @@ pub struct Reached {
     above: BTreeSet<String>,
     /// Keys that failed, as long as that is to be mended.
     failed: BTreeSet<String>,
+    /// Whether the last that was heard of it is that it failed as a whole, and not in the middle for a passing reason.
+    failed_whole: bool,
 }
 
 impl Reached {
@@ -90,6 +105,8 @@ pub struct Ledger {
     /// Lines that were there before this run.
     earlier: u64,
     retry_failed: bool,
+    /// Listings that this run has gone through to their ends.
+    whole: Vec<Listing>,
 }
 
 impl Ledger {
@@ -112,7 +129,11 @@ impl Ledger {
         let Some((name, key)) = listing else { return };
         let reached = self.listings.entry(name.to_owned()).or_default();
         // What the listing itself failed with is no object's answer.
-        if head.source != name {
+        reached.failed_whole = head.source == name;
+        if reached.failed_whole {
+            let begun = !reached.after.is_empty() || !reached.above.is_empty();
+            reached.failed_whole = !(begun && head.is_passing());
+        } else {
             reached.answered(key, &head.resume_after);
             match head.is_failure() && self.retry_failed {
                 true => reached.failed.insert(key.to_owned()),
@@ -128,9 +149,22 @@ impl Ledger {
         self.lines += 1;
     }
 
-    /// Takes in that a listing, which failed earlier, has come to its end.
-    pub fn finished(&mut self, listing: &Listing) {
+    /// Takes in that a listing, which failed earlier perhaps, has come to its end, or to the most that was wanted of it.
+    pub fn finished(&mut self, listing: &Listing, whole: bool) {
         self.last.remove(&self.fingerprint(&listing.name()));
+        if whole {
+            self.whole.push(listing.clone());
+        }
+    }
+
+    /// Whether everything of a listing was part of one that this run has gone through. One that has a line of its own, a
+    /// failure, is not to be left with it.
+    pub fn is_within(&self, listing: &Listing) -> bool {
+        if self.last.contains_key(&self.fingerprint(&listing.name())) {
+            return false;
+        }
+        let mut others = self.whole.iter().filter(|other| other.bucket == listing.bucket);
+        others.any(|other| listing.prefix.starts_with(&other.prefix))
     }
 
     /// Whether the source has its line, so that it is not asked for again.
@@ -142,6 +176,11 @@ impl Ledger {
     /// How far a listing has come.
     pub fn reached(&mut self, listing: &Listing) -> &mut Reached {
         self.listings.entry(listing.name()).or_default()
+    }
+
+    /// Whether a listing failed in an earlier run and is not to be asked for again.
+    pub fn is_left(&self, listing: &Listing) -> bool {
+        !self.retry_failed && self.listings.get(&listing.name()).is_some_and(|reached| reached.failed_whole)
     }
 
     /// Keys of a listing that failed and that it will not come by again.

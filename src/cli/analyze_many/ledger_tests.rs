@@ -51,8 +51,36 @@ fn a_listing_goes_on_after_its_watermark() {
     assert_eq!(ledger.take_failed(&listing()), ["x/b"], "the listing comes by x/d again");
     assert!(ledger.has("s3://p/x/e") && !ledger.has("s3://p/x/d"));
     assert_eq!(ledger.failed_earlier(), 3);
-    ledger.finished(&listing());
+    ledger.finished(&listing(), true);
     assert_eq!(ledger.failed_earlier(), 2, "the listing has been gone through after all");
+    for (bucket, prefix, within) in [("p", "x/", true), ("p", "x/y/", true), ("p", "", false), ("q", "x/", false)] {
+        assert_eq!(ledger.is_within(&Listing { bucket: bucket.into(), prefix: prefix.into() }), within);
+    }
+}
+
+#[test]
+fn a_listing_that_failed_is_left_unless_it_broke_off_in_the_middle() {
+    let failure = |code: i32| {
+        let line = format!(r#"{{"source":"s3://p/x/","listing":"s3://p/x/","error":{{"code":{code}}}}}"#);
+        Head::read(&line).unwrap()
+    };
+    let (gone, unavailable) = (5, 14);
+    for (code, begun, goes_on) in
+        [(gone, false, false), (gone, true, false), (unavailable, false, false), (unavailable, true, true)]
+    {
+        for retry_failed in [false, true] {
+            let mut ledger = Ledger::new(retry_failed);
+            assert!(!ledger.is_left(&listing()));
+            if begun {
+                ledger.read(&line("s3://p/x/b", true, "", false));
+            }
+            ledger.read(&failure(code));
+            assert_eq!(ledger.is_left(&listing()), !goes_on && !retry_failed, "{code} {begun}");
+            // It was gone on with by a run that came to no end.
+            ledger.read(&line("s3://p/x/c", true, "x/c", false));
+            assert!(!ledger.is_left(&listing()));
+        }
+    }
 }
 
 #[test]

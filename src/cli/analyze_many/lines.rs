@@ -10,6 +10,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
+    failure,
     ledger::{Head, Ledger},
     progress::Progress,
 };
@@ -20,6 +21,8 @@ use crate::{
 
 /// Most bytes of a line that is read back: a message has at most 64 MiB, and JSON writes a byte as up to six.
 const MAX_LINE: u64 = 512 << 20;
+/// How every line of this command begins.
+const BEGINNING: &[u8] = br#"{"source":""#;
 
 /// Why results cannot be written where they are to go.
 #[derive(Debug, thiserror::Error)]
@@ -99,10 +102,9 @@ impl Lines {
         let mut whole = 0;
         let mut torn = false;
         for_each_line(&file, path, &mut |_, line, ended| {
-            match Head::read(line) {
+            match head(line) {
                 Ok(head) => ledger.read(&head),
-                // The last line of a run that was killed in the middle of writing it.
-                Err(_) if !ended => {
+                Err(_) if !ended && is_cut_off(line) => {
                     torn = true;
                     return Ok(());
                 }
@@ -141,15 +143,17 @@ impl Lines {
     }
 }
 
-/// The line of a result. An error detail that this binary does not know is left out rather than the result.
+/// The line of a result. An error detail that this binary does not know is left out rather than the result, and one
+/// without an outcome is an error: it could not be read again.
 ///
 /// # Errors
 /// A contract that does not fit itself.
 pub fn format(source: &str, listing: Option<&str>, result: &AnalyzeManyResult) -> Result<String, json::JsonError> {
-    if let Ok(line) = json::line(source, listing, result) {
+    let mut result = result.clone();
+    result.outcome.get_or_insert_with(|| Outcome::Error(failure::without_outcome()));
+    if let Ok(line) = json::line(source, listing, &result) {
         return Ok(line);
     }
-    let mut result = result.clone();
     match &mut result.outcome {
         Some(Outcome::Error(error)) => error.details.clear(),
         Some(Outcome::Analysis(analysis)) => {
@@ -188,8 +192,7 @@ pub fn reread(path: PathBuf, count: u64) -> mpsc::Receiver<Earlier> {
         let Ok(file) = File::open(&path) else { return };
         // An error only ends the reading.
         let _ = for_each_line(&file, &path, &mut |number, line, _| {
-            let head = Head::read(line)?;
-            let earlier = Earlier { head, number, line: line.to_owned() };
+            let earlier = Earlier { head: head(line)?, number, line: String::from_utf8_lossy(line).into_owned() };
             let wanted = number < count && lines.blocking_send(earlier).is_ok();
             if wanted { Ok(()) } else { Err(String::new()) }
         });
@@ -197,12 +200,20 @@ pub fn reread(path: PathBuf, count: u64) -> mpsc::Receiver<Earlier> {
     taken
 }
 
+fn head(line: &[u8]) -> Result<Head, String> {
+    Head::read(std::str::from_utf8(line).map_err(|error| error.to_string())?)
+}
+
+/// Whether a rest without a line end can be of a run that was killed while it wrote. Anything else is somebody else's.
+fn is_cut_off(rest: &[u8]) -> bool {
+    BEGINNING.starts_with(rest) || rest.starts_with(BEGINNING)
+}
+
+/// Takes a line.
+type Each<'a> = dyn FnMut(u64, &[u8], bool) -> Result<(), String> + 'a;
+
 /// Hands over each line with its number, from 0, and whether it ends as a line does.
-fn for_each_line(
-    file: &File,
-    path: &Path,
-    each: &mut dyn FnMut(u64, &str, bool) -> Result<(), String>,
-) -> Result<(), LinesError> {
+fn for_each_line(file: &File, path: &Path, each: &mut Each<'_>) -> Result<(), LinesError> {
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     for number in 0.. {
@@ -220,13 +231,7 @@ fn for_each_line(
         if !ended && line.len() as u64 == MAX_LINE {
             return Err(too_long());
         }
-        let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let outcome = match std::str::from_utf8(text) {
-            Ok(text) => each(number, text, ended),
-            // Cut off within a character, say.
-            Err(_) if !ended => each(number, "", false),
-            Err(error) => Err(error.to_string()),
-        };
+        let outcome = each(number, line.strip_suffix(b"\n").unwrap_or(&line), ended);
         outcome.map_err(|cause| LinesError::Broken {
             path: shown(path),
             number: number + 1,

@@ -65,6 +65,19 @@ async fn a_last_line_that_only_lacks_its_end_is_kept() {
 }
 
 #[test]
+fn a_file_of_something_else_is_left_alone_even_if_it_lacks_its_last_line_end() {
+    for foreign in [&b"one line, no end"[..], b"{\"token\":\"x", b"\xff\xfe", b"\xe2\x82", b"{ \"source\":"] {
+        for whole in [String::new(), format!("{}\n", line("a"))] {
+            let (_folder, path) = file("");
+            let content = [whole.as_bytes(), foreign].concat();
+            fs::write(&path, &content).unwrap();
+            assert!(matches!(Lines::resume(&path, false).err(), Some(LinesError::Broken { .. })), "{foreign:?}");
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+    }
+}
+
+#[test]
 fn a_broken_line_is_named_and_the_file_is_left_alone() {
     for broken in ["nonsense", "", "{}", r#"{"source":"b"}"#] {
         let content = format!("{}\n{broken}\n{}\n", line("a"), line("c"));
@@ -87,6 +100,12 @@ fn an_error_detail_of_an_unknown_type_does_not_lose_the_result() {
     let failed = AnalyzeManyResult { outcome: Some(Outcome::Error(status)), ..result("a") };
     let line = format("a", None, &failed).unwrap();
     assert!(line.contains(r#""message":"gone""#) && !line.contains("details"), "{line}");
+}
+
+#[test]
+fn a_result_without_an_outcome_is_a_line_that_can_be_read_again() {
+    let line = format("a", None, &AnalyzeManyResult { outcome: None, ..result("a") }).unwrap();
+    assert!(Head::read(&line).unwrap().is_failure(), "{line}");
 }
 
 #[tokio::test]

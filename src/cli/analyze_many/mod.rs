@@ -7,9 +7,11 @@
 mod answers;
 pub mod args;
 mod failure;
+mod globs;
 mod intake;
 mod ledger;
 mod lines;
+mod manifest;
 mod names;
 mod pictures;
 mod progress;
@@ -22,6 +24,8 @@ use std::{cell::RefCell, io, process::ExitCode, sync::Arc, time::Duration};
 
 pub use args::AnalyzeManyArgs;
 use tokio::sync::watch;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use self::{
     intake::Intake,
@@ -70,26 +74,47 @@ pub async fn run(args: AnalyzeManyArgs) -> anyhow::Result<ExitCode> {
         }),
         Err(error) => return Ok(failed(&format!("cannot listen for signals: {error}"), 1)),
     };
-    let server = match Server::open(&args.server, CALL_TIME).await {
-        Ok(server) => server,
-        Err(error) => return Ok(failed(&error.to_string(), if error.is_usage() { USAGE } else { 1 })),
+    let server = match unless_stopped(&stop, Server::open(&args.server, CALL_TIME)).await {
+        Some(Ok(server)) => server,
+        Some(Err(error)) => return Ok(failed(&error.to_string(), if error.is_usage() { USAGE } else { 1 })),
+        None => return Ok(stopped_early(&args)),
     };
     let code = with_server(&args, &server, lines, ledger, stop).await;
     server.close().await;
     Ok(code)
 }
 
+/// What comes of it, or nothing when the run is told to stop first.
+async fn unless_stopped<T>(stop: &watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
+    let mut stop = stop.clone();
+    tokio::select! {
+        done = work => Some(done),
+        _ = stop.wait_for(|stop| *stop) => None,
+    }
+}
+
+fn stopped_early(args: &AnalyzeManyArgs) -> ExitCode {
+    if !args.quiet {
+        progress::tell("stopped before anything was asked for");
+    }
+    ExitCode::from(INTERRUPTED)
+}
+
 fn failed(error: &str, code: u8) -> ExitCode {
-    eprintln!("error: {error}");
+    progress::tell(&format!("error: {error}"));
     ExitCode::from(code)
 }
 
 /// What is wrong with the command line is said before a server is bothered.
 fn prepare(args: &AnalyzeManyArgs) -> Result<(Lines, Ledger), String> {
     args.check()?;
+    #[cfg(feature = "embedded")]
+    if let Some(warning) = args.slip() {
+        progress::tell(&warning);
+    }
     if let Some(folder) = &args.annotate {
         let shown = || plain::line(&folder.display().to_string());
-        std::fs::create_dir_all(folder).map_err(|error| format!("cannot make the folder {}: {error}", shown()))?;
+        pictures::prepare(folder).map_err(|error| format!("--annotate {}: cannot write there: {error}", shown()))?;
     }
     let opened = match &args.out {
         Some(path) if args.resume => Lines::resume(path, args.retry_failed),
@@ -107,7 +132,7 @@ async fn with_server(
     stop: watch::Receiver<bool>,
 ) -> ExitCode {
     let mut client = server.client.clone();
-    let limits = client.limits().await;
+    let Some(limits) = unless_stopped(&stop, client.limits()).await else { return stopped_early(args) };
     let progress = Progress::start(args.quiet);
     let sources = Sources {
         specs: args.sources.clone(),
@@ -208,7 +233,9 @@ fn tell_of_stop(mut stop: watch::Receiver<bool>, progress: &Arc<Progress>) {
     let progress = Arc::clone(progress);
     tokio::spawn(async move {
         if stop.wait_for(|stop| *stop).await.is_ok() {
-            progress.note("stopping: waiting for what is in progress; once more to end at once");
+            progress.note(
+                "stopping: pictures in progress are waited for, a listing is cancelled; once more to end at once",
+            );
         }
     });
 }
@@ -221,6 +248,10 @@ fn end(session: &Session<'_>, ending: &Ending) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     progress.note(&totals.summary(progress.elapsed(), failed_earlier));
+    match session.pictures.undrawn() {
+        0 => {}
+        count => progress.note(&format!("{count} not drawn, as warned above")),
+    }
     match ending {
         Ending::Complete if totals.failed + failed_earlier == 0 => ExitCode::SUCCESS,
         Ending::Complete => ExitCode::FAILURE,
@@ -233,10 +264,20 @@ fn end(session: &Session<'_>, ending: &Ending) -> ExitCode {
             ExitCode::FAILURE
         }
         Ending::Refused(error) => {
-            // Nothing done means that the next attempt would not do better.
-            let hint = "\nThe same command with --out and --resume goes on.";
-            failed(&format!("{}{}", status::render(error), if totals.done() > 0 { hint } else { "" }), 1)
+            let hint = match totals.done() {
+                0 if is_strange(error) => "\nIs it a Sightline server that answers there? --server names another one.",
+                // The next attempt would not do better.
+                0 => "",
+                _ => "\nThe same command with --out and --resume goes on.",
+            };
+            failed(&format!("{}{hint}", status::render(error)), 1)
         }
         Ending::Unwritten(error) => failed(&error.to_string(), 1),
     }
+}
+
+/// Whether no Sightline server speaks so: all that one says bears its name.
+fn is_strange(error: &Status) -> bool {
+    let own = error.get_error_details().error_info().is_some_and(|info| info.domain == "sightline");
+    !own && error.code() != Code::Unavailable
 }

@@ -11,14 +11,14 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::{names, progress::Progress};
+use super::{names, progress::Progress, sources};
 use crate::{
     cli::{
         annotate::{AnnotateError, Output, annotate},
         objects, plain,
         report::{self, MAX_THUMBNAILS, Report},
         server::Server,
-        source::Source,
+        source::{Source, SourceError},
     },
     proto::{AnalyzeManyResult, ImageAnalysis, analyze_many_result::Outcome},
 };
@@ -35,14 +35,26 @@ enum PictureError {
     NoMore,
     #[error("it has changed since it was analyzed")]
     Changed,
+    #[error(transparent)]
+    File(#[from] SourceError),
     #[error("{0}")]
-    Unreadable(String),
+    Object(String),
     #[error(transparent)]
     Annotate(#[from] AnnotateError),
     #[error("it would replace the picture itself")]
     Itself,
     #[error("cannot put it in place: {0}")]
     Rename(std::io::Error),
+}
+
+/// Makes the folder of annotated pictures if there is none, and tries to write there.
+///
+/// # Errors
+/// A folder that cannot be made, or in which no file can be.
+pub fn prepare(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let tried = folder.join(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
+    std::fs::File::create_new(&tried).and_then(|_| std::fs::remove_file(&tried))
 }
 
 /// Makes pictures and the report of results in the background, a bounded number at once.
@@ -62,6 +74,7 @@ struct Shared {
     progress: Arc<Progress>,
     s3: OnceCell<aws_sdk_s3::Client>,
     unreadable: AtomicU32,
+    undrawn: AtomicUsize,
 }
 
 /// One result, whose line is written.
@@ -90,6 +103,7 @@ impl<'a> Pictures<'a> {
             progress: Arc::clone(progress),
             s3: OnceCell::new(),
             unreadable: AtomicU32::new(0),
+            undrawn: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared), server, room: Arc::new(Semaphore::new(AT_ONCE)) }
     }
@@ -124,6 +138,11 @@ impl<'a> Pictures<'a> {
             shared.make(made).await;
             drop(permit);
         });
+    }
+
+    /// How many pictures could not be drawn so far.
+    pub fn undrawn(&self) -> usize {
+        self.shared.undrawn.load(Ordering::Relaxed)
     }
 
     /// Waits until everything is made.
@@ -184,6 +203,7 @@ impl Shared {
     }
 
     fn warn(&self, name: &str, error: &PictureError) {
+        self.undrawn.fetch_add(1, Ordering::Relaxed);
         if !matches!(error, PictureError::NoMore) {
             self.progress.say(&format!("warning: {} was not drawn: {error}", plain::line(name)));
         }
@@ -194,7 +214,11 @@ impl Shared {
         let (bucket, key) = match picture {
             Source::Object { bucket, key } => (bucket, key),
             Source::File(_) => {
-                return picture.read(self.limit).await.map_err(|error| PictureError::Unreadable(error.to_string()));
+                sources::check_regular(picture).await?;
+                let content = picture.read(self.limit).await?;
+                let analyzed = analysis.image.as_ref().map_or(0, |image| image.size_bytes);
+                let same = analyzed == 0 || i64::try_from(content.len()) == Ok(analyzed);
+                return if same { Ok(content) } else { Err(PictureError::Changed) };
             }
         };
         let tried = self.unreadable.load(Ordering::Relaxed) < MAX_UNREADABLE;
@@ -205,7 +229,7 @@ impl Shared {
                 if self.unreadable.fetch_add(1, Ordering::Relaxed) + 1 == MAX_UNREADABLE {
                     self.progress.say(ADVICE);
                 }
-                return Err(PictureError::Unreadable(error.to_string()));
+                return Err(PictureError::Object(error.to_string()));
             }
         };
         self.unreadable.store(0, Ordering::Relaxed);

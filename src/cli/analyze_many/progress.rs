@@ -1,7 +1,7 @@
 //! How far a run is, on standard error: a bar on a terminal, elsewhere a line now and then.
 
 use std::{
-    io::IsTerminal as _,
+    io::{IsTerminal as _, Write as _},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use super::totals::Totals;
 const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Time between two drawings of the bar's clock.
 const TICK: Duration = Duration::from_millis(200);
-const BAR: &str = "{bar:30} {wide_msg}";
+const BAR: &str = "{bar:10} {wide_msg}";
 const SPINNER: &str = "{spinner} {wide_msg}";
 
 /// The display of one run.
@@ -98,7 +98,7 @@ impl Progress {
 
     /// Says a line beside the bar.
     pub fn say(&self, text: &str) {
-        self.aside(|| eprintln!("{text}"));
+        self.aside(|| tell(text));
     }
 
     /// As [`Self::say`], unless the run is quiet.
@@ -147,8 +147,14 @@ impl Figures {
             format!(", {} left", humantime::format_duration(left))
         });
         let (left, tokens) = (left.unwrap_or_default(), thousands(self.tokens));
-        format!("{}{of} done, {rate:.1}/s, {} failed, {tokens} tokens{left}", self.done, self.failed)
+        // The end is cut off where the terminal is narrow.
+        format!("{}{of} done{left}, {rate:.1}/s, {} failed, {tokens} tokens", self.done, self.failed)
     }
+}
+
+/// Writes a line to standard error. One that nobody takes must not end a run that goes on without it.
+pub fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// One line now and then, as long as the run lasts.
@@ -185,7 +191,7 @@ mod tests {
     fn a_line_says_how_far_how_fast_and_how_long_still() {
         let mut figures = Figures { done: 20, failed: 3, left_out: 10, tokens: 18_345, expected: Some(110) };
         let line = figures.line(Duration::from_secs(10));
-        assert_eq!(line, "20 of 100 done, 2.0/s, 3 failed, 18.3k tokens, 40s left");
+        assert_eq!(line, "20 of 100 done, 40s left, 2.0/s, 3 failed, 18.3k tokens");
         figures.expected = None;
         assert_eq!(figures.line(Duration::from_secs(10)), "20 done, 2.0/s, 3 failed, 18.3k tokens");
     }

@@ -128,7 +128,7 @@ impl Session<'_> {
         let mut attempts = 0;
         let base = intake.position;
         loop {
-            let before = self.totals.borrow().done();
+            let before = self.totals.borrow().answers;
             let end = match work {
                 Work::Pictures => self.pictures(intake).await?,
                 Work::Listing(listing) => self.listing(listing, base, intake).await?,
@@ -138,7 +138,7 @@ impl Session<'_> {
                 return Ok(End::Interrupted);
             }
             let End::Broken(status) = end else { return Ok(end) };
-            if self.totals.borrow().done() > before {
+            if self.totals.borrow().answers > before {
                 attempts = 0;
             }
             attempts += 1;

@@ -1,7 +1,7 @@
 //! What people name, turned into pictures one by one: nothing is walked or read further than it is taken.
 
 use std::{
-    io::{self, BufRead, Read as _},
+    io,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tonic_types::pb;
 use walkdir::WalkDir;
 
-use super::failure;
+use super::{failure, globs::Glob};
 use crate::cli::{
     plain,
     source::{Source, SourceError, split_object},
@@ -18,13 +18,11 @@ use crate::cli::{
 
 /// What the server decodes, by the ends of names.
 const SUFFIXES: [&str; 5] = [".jpg", ".jpeg", ".png", ".gif", ".webp"];
-/// Most bytes of a line of a manifest: a key has 1024, a path some thousands.
-const MAX_MANIFEST_LINE: u64 = 64 * 1024;
 
 /// A source as it is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spec {
-    /// A file, a folder or, where there is none of the name, a glob.
+    /// A file, a folder or, on a command line where there is none of the name, a glob.
     Path(PathBuf),
     /// One object.
     Object(Source),
@@ -52,6 +50,16 @@ impl Listing {
     /// `s3://BUCKET/KEY` of a key in its bucket.
     pub fn object(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)
+    }
+}
+
+impl Spec {
+    /// The bucket that it names.
+    pub fn bucket(&self) -> Option<&str> {
+        match self {
+            Self::Object(Source::Object { bucket, .. }) | Self::Listing(Listing { bucket, .. }) => Some(bucket),
+            _ => None,
+        }
     }
 }
 
@@ -127,6 +135,7 @@ impl Sources {
         for spec in &self.specs {
             let go_on = match spec {
                 Spec::Manifest => self.manifest(io::stdin().lock(), take),
+                Spec::Path(path) => self.path(path, take),
                 spec => self.expand(spec, take),
             };
             if !go_on {
@@ -135,52 +144,11 @@ impl Sources {
         }
     }
 
-    fn manifest(&self, mut lines: impl BufRead, take: &mut dyn FnMut(Entry) -> bool) -> bool {
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            match (&mut lines).take(MAX_MANIFEST_LINE).read_until(b'\n', &mut line) {
-                Ok(0) => return true,
-                Ok(_) if line.len() as u64 == MAX_MANIFEST_LINE && !line.ends_with(b"\n") => {
-                    let shown: String = String::from_utf8_lossy(&line).chars().take(100).collect();
-                    let why = "the line is longer than 64 KiB: give one source a line";
-                    if !skip_line(&mut lines) || !take(Entry::Failed(format!("{shown}..."), failure::invalid(why))) {
-                        return false;
-                    }
-                    continue;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let why = format!("cannot read standard input: {error}");
-                    return take(Entry::Failed("-".to_owned(), failure::invalid(&why)));
-                }
-            }
-            if !self.named(&line, take) {
-                return false;
-            }
-        }
-    }
-
-    /// One line of a manifest.
-    fn named(&self, line: &[u8], take: &mut dyn FnMut(Entry) -> bool) -> bool {
-        let text = String::from_utf8_lossy(line);
-        let text = text.trim_end_matches(['\n', '\r']);
-        if text.trim().is_empty() {
-            return true;
-        }
-        match text.parse() {
-            Ok(Spec::Manifest) => {
-                let why = "a manifest cannot name standard input: for a file of that name write ./-";
-                take(Entry::Failed(text.to_owned(), failure::invalid(why)))
-            }
-            Ok(spec) => self.expand(&spec, take),
-            Err(error) => take(Entry::Failed(text.to_owned(), failure::of(&error))),
-        }
-    }
-
-    fn expand(&self, spec: &Spec, take: &mut dyn FnMut(Entry) -> bool) -> bool {
+    pub(super) fn expand(&self, spec: &Spec, take: &mut dyn FnMut(Entry) -> bool) -> bool {
         match spec {
-            Spec::Path(path) => self.path(path, take),
+            Spec::Path(path) if path.is_dir() => self.folder(path, take),
+            // A file that cannot be read says so when it is its turn.
+            Spec::Path(path) => take(picture(path)),
             Spec::Object(object) => take(Entry::Picture(object_name(object), object.clone())),
             Spec::Listing(listing) => take(Entry::Listing(listing.clone())),
             Spec::Manifest => true,
@@ -189,50 +157,46 @@ impl Sources {
 
     /// What exists wins over what could be a glob.
     fn path(&self, path: &Path, take: &mut dyn FnMut(Entry) -> bool) -> bool {
-        match path.symlink_metadata() {
-            Ok(_) if path.is_dir() => self.folder(path, take),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && is_glob(path) => self.glob(path, take),
-            // A file that cannot be read says so when it is its turn.
-            _ => take(picture(path)),
+        match (path.symlink_metadata(), path.to_str()) {
+            (Err(error), Some(text)) if error.kind() == io::ErrorKind::NotFound && Glob::is_one(text) => {
+                self.glob(text, take)
+            }
+            _ => self.expand(&Spec::Path(path.to_owned()), take),
         }
     }
 
-    fn glob(&self, pattern: &Path, take: &mut dyn FnMut(Entry) -> bool) -> bool {
-        let name = pattern.display().to_string();
-        let options = glob::MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: true,
-        };
-        let matches = match glob::glob_with(&name, options) {
-            Ok(matches) => matches,
-            Err(error) => return take(Entry::Failed(name, failure::invalid(&format!("is no glob: {error}")))),
+    /// Files by their names, in the order of names. As in a folder no link to another one is followed: it may lead back.
+    fn glob(&self, pattern: &str, take: &mut dyn FnMut(Entry) -> bool) -> bool {
+        let glob = match Glob::new(pattern) {
+            Ok(glob) => glob,
+            Err(error) => {
+                let why = format!("there is no file {}, and as a glob it is broken: {error}", plain::line(pattern));
+                return take(Entry::Failed(pattern.to_owned(), failure::invalid(&why)));
+            }
         };
         let mut any = false;
-        for found in matches {
-            any = true;
-            let go_on = match found {
-                Ok(path) if path.is_dir() => self.folder(&path, take),
-                Ok(path) => take(picture(&path)),
-                Err(error) => take(unreadable(error.path(), error.error())),
+        for found in glob.walk().into_iter().filter_entry(|entry| glob.is_walked(entry) && !self.is_own(entry)) {
+            let entry = match found {
+                Ok(entry) if glob.matches(&entry) && is_file(&entry) => picture(glob.named(&entry)),
+                Err(error) if !is_missing(&error) => walk_failed(Path::new(pattern), &error),
+                _ => continue,
             };
-            if !go_on {
+            any = true;
+            if !take(entry) {
                 return false;
             }
         }
-        any || take(Entry::Failed(
-            name.clone(),
-            failure::no_pictures(&format!("no file matches {}", plain::line(&name))),
-        ))
+        let why = || format!("no file matches {}: for what is in a folder add /* or /**/*", plain::line(pattern));
+        any || take(Entry::Failed(pattern.to_owned(), failure::no_pictures(&why())))
     }
 
     /// Pictures by their names, in the order of names; what is hidden is left out, as are links to folders.
     fn folder(&self, folder: &Path, take: &mut dyn FnMut(Entry) -> bool) -> bool {
         let mut any = false;
         let walk = WalkDir::new(folder).sort_by_file_name().into_iter();
-        for found in walk.filter_entry(|entry| entry.depth() == 0 || self.is_walked(entry)) {
+        for found in walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry) && !self.is_own(entry)) {
             let entry = match found {
-                Ok(entry) if entry.file_type().is_dir() || !self.is_picture(entry.path()) => continue,
+                Ok(entry) if !self.is_picture(&entry) => continue,
                 Ok(entry) => picture(entry.path()),
                 Err(error) => walk_failed(folder, &error),
             };
@@ -245,42 +209,56 @@ impl Sources {
         any || take(Entry::Failed(folder.display().to_string(), failure::no_pictures(&why())))
     }
 
-    fn is_walked(&self, entry: &walkdir::DirEntry) -> bool {
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            return false;
-        }
+    /// Whether it is the folder that this run writes into.
+    fn is_own(&self, entry: &walkdir::DirEntry) -> bool {
         let is_own = |own: &PathBuf| entry.path().canonicalize().is_ok_and(|path| path == *own);
-        !entry.file_type().is_dir() || !self.except.as_ref().is_some_and(is_own)
+        entry.file_type().is_dir() && self.except.as_ref().is_some_and(is_own)
     }
 
     /// A file, or a link to one, with the name of a picture.
-    fn is_picture(&self, path: &Path) -> bool {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    fn is_picture(&self, entry: &walkdir::DirEntry) -> bool {
+        let name = entry.file_name().to_string_lossy().to_lowercase();
         let named = match self.suffixes.as_slice() {
             [] => SUFFIXES.iter().any(|suffix| name.ends_with(suffix)),
             wanted => wanted.iter().any(|suffix| name.ends_with(&suffix.to_lowercase())),
         };
-        // A link that leads nowhere is reported when it is read.
-        named && !path.is_dir()
+        named && is_file(entry)
     }
 }
 
-/// Reads to the end of a line without keeping it. Answers whether that could be done.
-fn skip_line(lines: &mut impl BufRead) -> bool {
-    let mut piece = Vec::new();
-    loop {
-        piece.clear();
-        match lines.take(MAX_MANIFEST_LINE).read_until(b'\n', &mut piece) {
-            Ok(0) => return true,
-            Ok(_) if piece.ends_with(b"\n") => return true,
-            Ok(_) => {}
-            Err(_) => return false,
+/// Whether it can be read to its end: no folder, pipe or device. A link that leads nowhere says so when it is read.
+fn is_file(entry: &walkdir::DirEntry) -> bool {
+    match entry.path_is_symlink() {
+        true => entry.path().metadata().is_ok_and(|facts| facts.is_file()) || !entry.path().exists(),
+        false => entry.file_type().is_file(),
+    }
+}
+
+/// Whether a glob begins where there is nothing.
+fn is_missing(error: &walkdir::Error) -> bool {
+    let kind = error.io_error().map(io::Error::kind);
+    error.depth() == 0 && matches!(kind, Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+}
+
+fn is_hidden(entry: &walkdir::DirEntry) -> bool {
+    entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+/// Refuses a file that may never end or never begin, such as a pipe: reading it could not be stopped.
+///
+/// # Errors
+/// A pipe or a device, in words.
+pub async fn check_regular(source: &Source) -> Result<(), SourceError> {
+    let Source::File(path) = source else { return Ok(()) };
+    match tokio::fs::metadata(path).await {
+        Ok(facts) if !facts.is_file() && !facts.is_dir() => {
+            let why = "it is a pipe or a device: write what comes out of it into a file and name that";
+            let path = plain::line(&path.display().to_string());
+            Err(SourceError::Unreadable { path, cause: io::Error::other(why) })
         }
+        // What else is wrong is told by whoever reads it.
+        _ => Ok(()),
     }
-}
-
-fn is_glob(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| text.contains(['*', '?', '[']))
 }
 
 fn picture(path: &Path) -> Entry {
@@ -288,23 +266,28 @@ fn picture(path: &Path) -> Entry {
         Some(name) => Entry::Picture(name.to_owned(), Source::File(path.to_owned())),
         None => {
             let why = "the file's name is not UTF-8, so no result can name it: rename the file";
-            Entry::Failed(path.display().to_string(), failure::invalid(why))
+            Entry::Failed(name_of(path), failure::invalid(why))
         }
     }
 }
 
-fn walk_failed(folder: &Path, error: &walkdir::Error) -> Entry {
-    let path = error.path().unwrap_or(folder);
-    match error.io_error() {
-        Some(cause) => unreadable(path, cause),
-        None => Entry::Failed(path.display().to_string(), failure::invalid(&plain::line(&error.to_string()))),
-    }
+fn walk_failed(walked: &Path, error: &walkdir::Error) -> Entry {
+    let path = error.path().unwrap_or(walked);
+    let Some(cause) = error.io_error() else {
+        return Entry::Failed(name_of(path), failure::invalid(&plain::line(&error.to_string())));
+    };
+    let (name, cause) = (name_of(path), io::Error::new(cause.kind(), cause.to_string()));
+    Entry::Failed(name.clone(), failure::of(&SourceError::Unreadable { path: plain::line(&name), cause }))
 }
 
-fn unreadable(path: &Path, cause: &io::Error) -> Entry {
-    let name = path.display().to_string();
-    let cause = io::Error::new(cause.kind(), cause.to_string());
-    Entry::Failed(name.clone(), failure::of(&SourceError::Unreadable { path: plain::line(&name), cause }))
+fn name_of(path: &Path) -> String {
+    told_apart(path.as_os_str().as_encoded_bytes())
+}
+
+/// Bytes as text, in which those that are not UTF-8 stay apart: one source must not take another one's line.
+pub(super) fn told_apart(bytes: &[u8]) -> String {
+    let chunks = bytes.utf8_chunks();
+    chunks.map(|chunk| format!("{}{}", chunk.valid(), chunk.invalid().escape_ascii())).collect()
 }
 
 /// `s3://BUCKET/KEY`, or a file's path.

@@ -1,6 +1,6 @@
 use std::{fs, io::Cursor};
 
-use super::*;
+use super::{super::manifest::MAX_LINE, *};
 
 fn listing(text: &str) -> Listing {
     match text.parse() {
@@ -101,7 +101,14 @@ fn what_this_run_writes_is_no_source() {
 fn a_glob_matches_as_in_a_shell_and_what_exists_wins() {
     let folder = folder(&["a/1.png", "a/b/2.png", "a/.3.png", "a/x.txt", "[q].png", "q.png"]);
     let named = |pattern: &str| named(&sources(&format!("{}/{pattern}", folder.path().display())), folder.path());
-    assert_eq!(named("a/*"), ["a/1.png", "a/b/2.png", "a/x.txt"], "a folder that matches is walked");
+    assert_eq!(named("a/*"), ["a/1.png", "a/x.txt"], "a folder that matches is not walked");
+    assert_eq!(named("a/**"), ["a/1.png", "a/b/2.png", "a/x.txt"]);
+    assert_eq!(named("*/.*"), ["a/.3.png"]);
+    assert_eq!(named("?/b/*.png"), ["a/b/2.png"]);
+    assert_eq!(named("*/b"), ["SOURCE_EMPTY */b"]);
+    assert_eq!(named("none/*"), ["SOURCE_EMPTY none/*"]);
+    assert_eq!(named("a/"), ["a/1.png", "a/b/2.png"], "no glob");
+    assert_eq!(named("*/"), ["SOURCE_EMPTY */"]);
     assert_eq!(named("**/*.png"), ["[q].png", "a/1.png", "a/b/2.png", "q.png"]);
     assert_eq!(named("[q].png"), ["[q].png"]);
     assert_eq!(named("[qr].png"), ["q.png"]);
@@ -142,7 +149,7 @@ fn a_manifest_is_read_no_further_than_it_is_taken_and_no_longer_than_a_line() {
         taken < 2
     });
     assert_eq!(lines.position(), 4);
-    let endless = format!("{}\ns3://p/k", "x".repeat(3 * MAX_MANIFEST_LINE as usize));
+    let endless = format!("{}\ns3://p/k", "x".repeat(3 * MAX_LINE as usize));
     let mut failed = vec![];
     sources("-").manifest(Cursor::new(endless), &mut |entry| {
         failed.push(shown(entry, Path::new("/nowhere")));
@@ -160,4 +167,87 @@ async fn entries_come_as_they_are_taken() {
         names.push(shown(entry, folder.path()));
     }
     assert_eq!(names, ["1.png", "2.png", "3.png"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_glob_goes_through_no_link_to_a_folder_and_not_into_what_this_run_writes() {
+    let folder = folder(&["a/1.png", "a/b/2.png", ".git/x/3.png", "out/4.png"]);
+    for link in ["a/loop", "a/b/loop", "c"] {
+        std::os::unix::fs::symlink(folder.path(), folder.path().join(link)).unwrap();
+    }
+    std::os::unix::fs::symlink("a/1.png", folder.path().join("5.png")).unwrap();
+    let except = Some(folder.path().join("out").canonicalize().unwrap());
+    let named = |pattern: &str| {
+        let spec = format!("{}/{pattern}", folder.path().display());
+        named(&Sources { except: except.clone(), ..sources(&spec) }, folder.path())
+    };
+    for pattern in ["**/*.png", "**", "**/**/*"] {
+        assert_eq!(named(pattern), ["5.png", "a/1.png", "a/b/2.png"], "{pattern}");
+    }
+    assert_eq!(named("*/1.png"), ["a/1.png"]);
+    assert_eq!(named("c/*/1.p?g"), ["c/a/1.png"], "a link that is named is a folder");
+    assert_eq!(named("**/.git/**/*.png"), [".git/x/3.png"]);
+}
+
+#[test]
+fn a_manifest_has_no_globs() {
+    let folder = folder(&["IMG1.jpg"]);
+    let name = folder.path().join("IMG[1].jpg").display().to_string();
+    let mut names = vec![];
+    sources("-").manifest(Cursor::new(&name), &mut |entry| {
+        names.push(shown(entry, Path::new("/nowhere")));
+        true
+    });
+    assert_eq!(names, [name]);
+    let Entry::Failed(_, error) = first(&sources("none[a.jpg")) else { panic!("it is broken") };
+    assert!(error.message.starts_with("there is no file none[a.jpg, and as a glob it is broken: "), "{error:?}");
+}
+
+fn first(sources: &Sources) -> Entry {
+    let mut first = None;
+    sources.each(&mut |entry| {
+        first.get_or_insert(entry);
+        true
+    });
+    first.unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_utf_8_stay_apart() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = folder(&[]);
+    let lines = [&b"\xff\xfe.jpg"[..], b"\xff\xfd.jpg"];
+    for line in lines {
+        fs::write(folder.path().join(std::ffi::OsStr::from_bytes(line)), "x").unwrap();
+    }
+    let path = folder.path().to_str().unwrap();
+    let wanted = [r"SOURCE_INVALID \xff\xfd.jpg", r"SOURCE_INVALID \xff\xfe.jpg"];
+    assert_eq!(named(&sources(path), folder.path()), wanted);
+    assert_eq!(named(&sources(&format!("{path}/*.jpg")), folder.path()), wanted);
+    let mut names = vec![];
+    sources("-").manifest(Cursor::new(lines.join(&b'\n')), &mut |entry| {
+        names.push(shown(entry, folder.path()));
+        true
+    });
+    names.sort();
+    assert_eq!(names, wanted);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_is_no_picture_and_is_refused_when_it_is_named() {
+    let folder = folder(&["a.png"]);
+    let pipe = folder.path().join("pipe.png");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink(&pipe, folder.path().join("link.png")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("z.png")).unwrap();
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(named(&sources(path), folder.path()), ["a.png", "z.png"], "a link that leads nowhere says so itself");
+    assert_eq!(named(&sources(&format!("{path}/*")), folder.path()), ["a.png", "z.png"]);
+    let Entry::Picture(_, source) = first(&sources(pipe.to_str().unwrap())) else { panic!("it is named") };
+    let error = check_regular(&source).await.unwrap_err().to_string();
+    assert!(error.contains("pipe.png: it is a pipe or a device: write"), "{error}");
+    check_regular(&Source::File(folder.path().join("a.png"))).await.unwrap();
 }

@@ -107,7 +107,7 @@ impl Session<'_> {
                 }
                 Ok(Some(Event::Summary(summary))) => {
                     if !course.failed {
-                        self.ledger.borrow_mut().finished(listing);
+                        self.ledger.borrow_mut().finished(listing, self.settings.max_objects.is_none());
                     }
                     return Ok(self.summed_up(&summary));
                 }

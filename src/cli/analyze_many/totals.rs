@@ -20,6 +20,8 @@ pub struct Totals {
     pub repeated: u64,
     /// Sources that the server did not start after a failure.
     pub aborted: u64,
+    /// Answers of the server, those to what had its line already too.
+    pub answers: u64,
     finished: Usage,
     running: Usage,
 }

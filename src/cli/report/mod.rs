@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     error::Error as _,
     fs::{self, File},
-    io::{self, BufWriter, Write as _},
+    io::{self, BufWriter, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -32,6 +32,10 @@ pub const MAX_CARDS: usize = 10_000;
 /// Most kinds of failure that are counted one by one.
 const MAX_KINDS: usize = 40;
 
+/// What a report says of its maker, within this many bytes.
+const MAKER: &str = r#"<meta name="generator" content="sightline "#;
+const HEAD_BYTES: u64 = 4096;
+
 /// `.html` turns the template engine's escaping on.
 const PAGE: (&str, &str) = ("page.html", include_str!("page.html"));
 const STYLE: &str = include_str!("page.css");
@@ -43,6 +47,9 @@ pub enum ReportError {
     /// The page could not be put together: a defect of this program.
     #[error("cannot make the report: {0}")]
     Render(#[source] minijinja::Error),
+    /// Something else is there.
+    #[error("{0} is no report of this command, so it is not replaced: name another file, or remove it")]
+    Foreign(String),
     /// The file could not be written.
     #[error("cannot write {path}: {cause}")]
     Write {
@@ -130,6 +137,19 @@ impl Report {
             self.no_room += u64::from(picture.is_some() && !room);
             self.cards.push(Arc::new(card));
         }
+    }
+
+    /// Whether [`Self::write`] could do so now: there is nothing but an earlier report, and a new file can be made.
+    ///
+    /// # Errors
+    /// As [`Self::write`], and a file that is no report.
+    pub fn check(path: &Path) -> Result<(), ReportError> {
+        if !is_replaceable(path).map_err(|cause| Cause::from(cause).at(path))? {
+            return Err(ReportError::Foreign(plain::line(&path.display().to_string())));
+        }
+        let temporary = temporary(path);
+        let tried = File::create_new(&temporary).and_then(|_| fs::remove_file(&temporary));
+        tried.map_err(|cause| Cause::from(cause).at(path))
     }
 
     /// Writes the page. It appears whole or not at all: a file that is there is replaced only at the end.
@@ -263,6 +283,20 @@ fn elapsed(duration: Duration) -> String {
         seconds @ 60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
     }
+}
+
+/// Whether there is nothing, an empty file, or a page that names this program as its maker.
+fn is_replaceable(path: &Path) -> io::Result<bool> {
+    match path.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Ok(facts) if facts.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        Ok(facts) if !facts.is_file() => return Ok(false),
+        facts => facts?,
+    };
+    let mut beginning = Vec::new();
+    File::open(path)?.take(HEAD_BYTES).read_to_end(&mut beginning)?;
+    let maker = MAKER.as_bytes();
+    Ok(beginning.is_empty() || beginning.windows(maker.len()).any(|piece| piece == maker))
 }
 
 /// A new name beside the target, so that renaming stays on one file system.

@@ -313,6 +313,27 @@ fn a_finding_lies_above_a_label_and_lets_one_of_the_same_box_shine_through() {
     assert!(text < label && label < finding, "what comes last lies on top");
 }
 
+#[cfg(feature = "embedded")]
+#[test]
+fn only_an_earlier_report_may_be_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.html");
+    Report::check(&path).unwrap();
+    assert!(!path.exists());
+    fs::write(&path, "").unwrap();
+    Report::check(&path).unwrap();
+    report().write(&path, &totals()).unwrap();
+    Report::check(&path).unwrap();
+    fs::write(&path, "<!doctype html><title>My page</title>").unwrap();
+    assert!(matches!(Report::check(&path).unwrap_err(), ReportError::Foreign(_)));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left of trying");
+    let error = Report::check(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("directory"), "{error}");
+    let error = Report::check(&folder.path().join("none/report.html")).unwrap_err().to_string();
+    assert!(error.starts_with("cannot write ") && error.contains("none/report.html:"), "{error}");
+}
+
+#[cfg(feature = "embedded")]
 #[test]
 fn a_report_replaces_the_file_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
