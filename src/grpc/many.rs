@@ -227,7 +227,7 @@ fn result(answer: Answer<Failure>) -> AnalyzeManyResult {
     };
     AnalyzeManyResult {
         item_id,
-        item_index: Some(i64::try_from(item_index).unwrap_or(i64::MAX)),
+        item_index: Some(response::count(item_index)),
         outcome: Some(outcome),
         resume_after: resume_after.unwrap_or_default(),
     }
@@ -235,8 +235,8 @@ fn result(answer: Answer<Failure>) -> AnalyzeManyResult {
 
 fn summary(totals: Totals, began: Instant) -> AnalyzeManySummary {
     AnalyzeManySummary {
-        succeeded_count: i64::try_from(totals.succeeded).unwrap_or(i64::MAX),
-        failed_count: i64::try_from(totals.failed).unwrap_or(i64::MAX),
+        succeeded_count: response::count(totals.succeeded),
+        failed_count: response::count(totals.failed),
         total_usage: Some(response::usage(totals.usage)),
         elapsed: Some(response::duration(began.elapsed())),
     }

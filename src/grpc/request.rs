@@ -14,6 +14,7 @@ use crate::{
     proto,
 };
 
+const MAX_KEY_BYTES: usize = 1024;
 const MAX_LABELS: i32 = 500;
 const MAX_VOCABULARY: usize = 100;
 const MAX_CATEGORIES: usize = 50;
@@ -81,18 +82,11 @@ fn source(image: Option<proto::ImageSource>, violations: &mut Violations) -> Opt
 }
 
 fn s3_object(object: proto::S3Object, violations: &mut Violations) -> ObjectRef {
-    if object.bucket.is_empty() {
-        violations.required("image.s3_object.bucket", "is empty; name the bucket or an access-point ARN");
-    } else if !is_bucket(&object.bucket) {
-        let description = "is no bucket name (3 to 255 of A-Z a-z 0-9 . _ -, a letter or digit first) and no ARN";
-        violations.add("image.s3_object.bucket", "INVALID_FORMAT", description);
-    }
+    check_bucket("image.s3_object.bucket", &object.bucket, violations);
     if object.key.is_empty() {
         violations.required("image.s3_object.key", "is empty; name the object's key");
-    } else if object.key.len() > 1024 {
-        let description = format!("has {} bytes; S3 keys have at most 1024", object.key.len());
-        violations.add("image.s3_object.key", "TOO_LONG", description);
     }
+    check_key_length("image.s3_object.key", &object.key, violations);
     let owner = &object.expected_bucket_owner;
     let is_account = owner.len() == 12 && owner.bytes().all(|byte| byte.is_ascii_digit());
     if !owner.is_empty() && !is_account {
@@ -112,6 +106,23 @@ fn s3_object(object: proto::S3Object, violations: &mut Violations) -> ObjectRef 
 
 fn set(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
+}
+
+fn check_bucket(field: &str, bucket: &str, violations: &mut Violations) {
+    if bucket.is_empty() {
+        violations.required(field, "is empty; name the bucket or an access-point ARN");
+    } else if !is_bucket(bucket) {
+        let description = "is no bucket name (3 to 255 of A-Z a-z 0-9 . _ -, a letter or digit first) and no ARN";
+        violations.add(field, "INVALID_FORMAT", description);
+    }
+}
+
+/// Of a key, or of what keys are compared with.
+fn check_key_length(field: &str, key: &str, violations: &mut Violations) {
+    if key.len() > MAX_KEY_BYTES {
+        let description = format!("has {} bytes; S3 keys have at most {MAX_KEY_BYTES}", key.len());
+        violations.add(field, "TOO_LONG", description);
+    }
 }
 
 fn is_bucket(name: &str) -> bool {

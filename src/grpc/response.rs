@@ -43,7 +43,8 @@ fn pixels(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
-fn count(value: u64) -> i64 {
+/// A count as the contract's `int64`: none comes near its bound.
+pub(super) fn count(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 

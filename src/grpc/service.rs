@@ -171,8 +171,8 @@ impl ImageAnalysisService for Service {
         Ok(Response::new(proto::GetCapabilitiesResponse {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             max_message_bytes: i64::try_from(self.max_message_bytes).unwrap_or(i64::MAX),
-            max_object_bytes: i64::try_from(limits.max_image_bytes).unwrap_or(i64::MAX),
-            max_pixel_count: i64::try_from(limits.max_pixels).unwrap_or(i64::MAX),
+            max_object_bytes: response::count(limits.max_image_bytes),
+            max_pixel_count: response::count(limits.max_pixels),
             media_types: MediaType::ALL.iter().map(|media_type| media_type.as_str().to_owned()).collect(),
             max_in_flight: i32::try_from(self.analyzer.admission().stream_slots()).unwrap_or(i32::MAX),
             sensitivity_categories: DEFAULT_SENSITIVITY_CATEGORIES.map(str::to_owned).to_vec(),

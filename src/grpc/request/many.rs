@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Asked, asked, features, implemented, is_bucket, options, unknown_value};
+use super::{Asked, asked, check_bucket, check_key_length, features, implemented, options, unknown_value};
 use crate::{
     grpc::{
         status::{self, Failure},
@@ -16,7 +16,6 @@ use crate::{
 /// Items in flight when the caller names no number.
 const DEFAULT_IN_FLIGHT: usize = 16;
 const MAX_ITEM_ID_CHARS: usize = 1024;
-const MAX_KEY_BYTES: usize = 1024;
 const MAX_SUFFIXES: usize = 50;
 const MAX_SUFFIX_CHARS: usize = 64;
 
@@ -167,18 +166,9 @@ fn listing(wire: proto::S3Listing, defaults: &Defaults) -> Request<Failure> {
 }
 
 fn s3_listing(wire: proto::S3Listing, violations: &mut Violations) -> Listing {
-    if wire.bucket.is_empty() {
-        violations.required("bucket", "is empty; name the bucket or an access-point ARN");
-    } else if !is_bucket(&wire.bucket) {
-        let description = "is no bucket name (3 to 255 of A-Z a-z 0-9 . _ -, a letter or digit first) and no ARN";
-        violations.add("bucket", "INVALID_FORMAT", description);
-    }
-    for (field, text) in [("prefix", &wire.prefix), ("start_after", &wire.start_after)] {
-        if text.len() > MAX_KEY_BYTES {
-            let description = format!("has {} bytes; S3 keys have at most {MAX_KEY_BYTES}", text.len());
-            violations.add(field, "TOO_LONG", description);
-        }
-    }
+    check_bucket("bucket", &wire.bucket, violations);
+    check_key_length("prefix", &wire.prefix, violations);
+    check_key_length("start_after", &wire.start_after, violations);
     if wire.max_objects < 0 {
         violations.add("max_objects", "OUT_OF_RANGE", "must be at least 1, or 0 for all objects");
     }

@@ -24,13 +24,6 @@ pub struct Listing {
     pub suffixes: Vec<String>,
 }
 
-impl Listing {
-    fn takes(&self, key: &str) -> bool {
-        let key = key.to_lowercase();
-        self.suffixes.iter().any(|suffix| key.ends_with(&suffix.to_lowercase()))
-    }
-}
-
 /// Most pages in a row without a key: deleted objects of a versioned bucket make some.
 const MAX_EMPTY_PAGES: u32 = 10_000;
 
@@ -39,6 +32,8 @@ pub(super) struct Walk<'a> {
     store: &'a dyn ImageStore,
     listing: &'a Listing,
     page_timeout: Duration,
+    /// Those of the listing, in lower case.
+    suffixes: Vec<String>,
     keys: VecDeque<String>,
     /// Where the next page begins; `None` after the last.
     next: Option<PageStart>,
@@ -53,7 +48,8 @@ impl<'a> Walk<'a> {
     pub(super) fn new(store: &'a dyn ImageStore, listing: &'a Listing, page_timeout: Duration) -> Self {
         let next = Some(PageStart::After(listing.start_after.clone()));
         let (keys, last) = (VecDeque::new(), listing.start_after.clone());
-        Self { store, listing, page_timeout, keys, next, last, empty_pages: 0, listed: 0, taken: 0 }
+        let suffixes = listing.suffixes.iter().map(|suffix| suffix.to_lowercase()).collect();
+        Self { store, listing, page_timeout, suffixes, keys, next, last, empty_pages: 0, listed: 0, taken: 0 }
     }
 
     /// The next key to analyze, `None` after the last.
@@ -67,7 +63,7 @@ impl<'a> Walk<'a> {
         loop {
             while let Some(key) = self.keys.pop_front() {
                 self.check_order(&key)?;
-                if self.listing.takes(&key) {
+                if self.takes(&key) {
                     self.taken += 1;
                     return Ok(Some(key));
                 }
@@ -75,6 +71,11 @@ impl<'a> Walk<'a> {
             let Some(from) = self.next.take() else { return self.end() };
             self.turn(from).await?;
         }
+    }
+
+    fn takes(&self, key: &str) -> bool {
+        let key = key.to_lowercase();
+        self.suffixes.iter().any(|suffix| key.ends_with(suffix.as_str()))
     }
 
     async fn turn(&mut self, from: PageStart) -> Result<(), AnalyzeError> {
