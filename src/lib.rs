@@ -4,6 +4,8 @@
 //! alone:
 //! - [`domain`]: the vocabulary and the geometry between a picture and what a model saw of it.
 //! - [`imaging`]: untrusted bytes to an upright picture of the model's own size.
+//! - [`catalog`]: which models there are and how each must be spoken to, as data.
+//! - [`json_schema`]: a caller's own schema: checked, made small enough for a model, held against an answer.
 //! - [`prompt`]: features to a prompt and an answer schema.
 //! - [`answer`]: a model's words to a typed analysis.
 //!
@@ -20,8 +22,10 @@
 //! drops what it does upstream.
 
 pub mod answer;
+pub mod catalog;
 pub mod domain;
 pub mod imaging;
+pub mod json_schema;
 pub mod prompt;
 
 #[cfg(feature = "server")]

@@ -54,8 +54,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Analyze(args) => cli::analyze::run(*args).await,
         Command::AnalyzeMany(args) => cli::analyze_many::run(*args).await,
         Command::Config(args) => {
-            print!("{}", config::report(&args, |name| std::env::var(name).ok()));
-            if args.config().embedded.is_none() {
+            print!("{}", config::report(&args, |name| std::env::var(name).ok())?);
+            if args.config()?.embedded.is_none() {
                 let clients = sightline::adapters::connect(None, args.request_timeout).await;
                 println!("region = {}\ns3_path_style = {}", clients.region, clients.path_style);
             }
@@ -67,7 +67,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
     telemetry::start(&args.log, args.log_format).context("--log cannot be read")?;
-    let config = args.config();
+    let config = args.config()?;
     if config.limits.max_in_flight_bytes / 4 < config.limits.max_image_bytes {
         tracing::warn!(
             "--max-in-flight-bytes is less than four times --max-image-bytes: the largest pictures are OVERLOADED while streams \
@@ -90,7 +90,7 @@ async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
     }
     let app = App::new(&config, endpoints.as_ref()).await;
     let address = listener.local_addr().context("the listener has no address")?;
-    tracing::info!(%address, model = config.models.first().map(|model| model.id.as_str()), "listening");
+    tracing::info!(%address, model = config.models.default_model().id, "listening");
     let signal = serve::stop_signal().context("cannot listen for signals")?;
     serve::run(listener, app, signal).await?;
     #[cfg(feature = "embedded")]

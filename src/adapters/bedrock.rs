@@ -10,7 +10,10 @@ use aws_sdk_bedrockruntime::{
 };
 
 use super::{clients::is_credentials_failure, messages, s3::chain};
-use crate::pipeline::{ModelError, Question, Reply, VisionModel};
+use crate::{
+    domain::ModelProfile,
+    pipeline::{ModelError, Question, Reply, VisionModel},
+};
 
 /// A [`VisionModel`] over Amazon Bedrock Runtime or a server that speaks its protocol.
 #[derive(Debug, Clone)]
@@ -43,7 +46,7 @@ impl VisionModel for BedrockModel {
         messages::reply(output.body().as_ref(), output.request_id().map(str::to_owned))
     }
 
-    fn region(&self) -> &str {
+    fn region<'a>(&'a self, _model: &'a ModelProfile) -> &'a str {
         &self.region
     }
 }

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
-    domain::{StopReason, Thinking, Usage},
-    pipeline::{ModelError, Question, Reply},
+    domain::{StopReason, Strategy, Usage},
+    pipeline::{ModelError, Question, Reply, ThinkingParameter},
 };
 
 /// The body of one call. The picture stands before the text, as Anthropic advises, and is encoded into its place: one
@@ -37,11 +37,11 @@ fn settings(question: &Question) -> String {
         let shortest = temperature.to_string().parse::<f64>().unwrap_or_default();
         fields.insert("temperature".to_owned(), Value::from(shortest));
     }
-    if question.model.thinking == Thinking::Disable {
+    if question.thinking == ThinkingParameter::Disabled {
         fields.insert("thinking".to_owned(), json!({"type": "disabled"}));
     }
-    if let Some(tool) = &question.prompt.tool {
-        let choice = match question.model.takes_forced_tool {
+    if let Some(tool) = &question.prompt.schema {
+        let choice = match question.strategy == Strategy::ForcedTool {
             true => json!({"type": "tool", "name": tool.name}),
             false => json!({"type": "auto"}),
         };
@@ -126,17 +126,33 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{Features, LabelsRequest, ModelProfile, Size},
+        catalog::Catalog,
+        domain::{Features, LabelsRequest, Size, Thinking},
         prompt,
     };
 
     fn question(model: &str, features: &Features) -> Question {
-        let model = ModelProfile::resolve(model);
+        let model = Catalog::built_in().unwrap().resolve(model);
+        let strategy = model.strategies[0];
+        let brief = prompt::Brief {
+            features,
+            language: "en",
+            size: Size::new(640, 427),
+            coordinates: model.coordinates,
+            strategy,
+        };
+        let thinking = match model.thinking {
+            Thinking::Disable => ThinkingParameter::Disabled,
+            _ => ThinkingParameter::Unset,
+        };
         Question {
-            temperature: model.takes_temperature.then_some(0.0),
+            temperature: model.sampling.takes_temperature().then_some(0.0),
             image: Bytes::from_static(b"\xff\xd8\xff picture"),
             media_type: "image/jpeg",
-            prompt: prompt::build(features, "en", Size::new(640, 427)),
+            prompt: prompt::build(&brief),
+            strategy,
+            thinking,
+            correction: None,
             max_output_tokens: 1024,
             tags: BTreeMap::new(),
             model,
@@ -150,7 +166,7 @@ mod tests {
     #[test]
     fn the_body_for_the_default_model() {
         let features = Features { labels: Some(LabelsRequest::default()), ..Default::default() };
-        let body = body(ModelProfile::DEFAULT_ID, &features);
+        let body = body("default", &features);
         assert_eq!(body["thinking"], json!({"type": "disabled"}));
         assert_eq!(body["tool_choice"], json!({"type": "tool", "name": "report_analysis"}));
         for absent in ["temperature", "top_p", "top_k", "model", "stream"] {

@@ -13,8 +13,8 @@ mod relaxed;
 use serde_json::Value;
 
 use crate::domain::{
-    DetectedText, Features, Findings, Frame, Labels, MissingCause, MissingFeature, SensitiveFinding, Sensitivity,
-    StopReason, TextLine, Verdict, Warning, WarningCode,
+    Coordinates, DetectedText, Features, Findings, Frame, Labels, MissingCause, MissingFeature, SensitiveFinding,
+    Sensitivity, StopReason, TextLine, Verdict, Warning, WarningCode,
 };
 use boxes::raw_box;
 use notes::Notes;
@@ -32,6 +32,8 @@ pub struct Answer<'a> {
     pub frame: &'a Frame,
     /// Leave out labels whose name is not in the caller's vocabulary: for a model that does not read it.
     pub filter_vocabulary: bool,
+    /// How the model was asked to write boxes.
+    pub coordinates: Coordinates,
 }
 
 /// What could be read of an answer.
@@ -41,6 +43,8 @@ pub struct Reading {
     pub findings: Findings,
     /// What was mended.
     pub warnings: Vec<Warning>,
+    /// Why features are missing, in words for the model that left them out; empty when nothing is missing.
+    pub mistakes: Vec<String>,
 }
 
 /// Nothing that was asked for could be read.
@@ -82,11 +86,11 @@ fn plain_text(text: &str, notes: Notes) -> Result<Reading, Unreadable> {
         return Err(Unreadable { reason: "it is empty".to_owned() });
     }
     let findings = Findings { answer: Some(text.to_owned()), ..Findings::default() };
-    Ok(Reading { findings, warnings: notes.into_warnings() })
+    Ok(Reading { findings, warnings: notes.into_warnings(), mistakes: Vec::new() })
 }
 
 fn describe(missing: &MissingFeature) -> String {
-    match missing.cause {
+    match &missing.cause {
         MissingCause::Unsupported => format!("{}: the model cannot answer it", missing.name),
         MissingCause::Unreadable(why) => format!("{}: {why}", missing.name),
     }
@@ -128,7 +132,8 @@ impl Reader<'_> {
         let asked = self.answer.features;
         let mut findings = Findings::default();
         let mut missing = Vec::new();
-        let mut miss = |name, why| missing.push(MissingFeature { name, cause: MissingCause::Unreadable(why) });
+        let mut miss =
+            |name, why| missing.push(MissingFeature { name, cause: MissingCause::Unreadable(String::from(why)) });
         if asked.description {
             findings.description = prose(object, "description").map_err(|why| miss("description", why)).ok();
         }
@@ -148,7 +153,8 @@ impl Reader<'_> {
             findings.answer = prose(object, "answer").map_err(|why| miss("prompt", why)).ok();
         }
         findings.missing = missing;
-        Reading { findings, warnings: notes.into_warnings() }
+        let mistakes = findings.missing.iter().map(describe).collect();
+        Reading { findings, warnings: notes.into_warnings(), mistakes }
     }
 
     fn sensitivity(&self, object: &Value, notes: &mut Notes) -> Field<Sensitivity> {

@@ -12,7 +12,14 @@ fn labels_only() -> Features {
 }
 
 fn read_text(text: &str, features: &Features, frame: &Frame) -> Result<Reading, Unreadable> {
-    read(&Answer { text, stop_reason: StopReason::EndTurn, features, frame, filter_vocabulary: false })
+    read(&Answer {
+        text,
+        stop_reason: StopReason::EndTurn,
+        features,
+        frame,
+        filter_vocabulary: false,
+        coordinates: Coordinates::Pixels,
+    })
 }
 
 fn codes(reading: &Reading) -> Vec<&'static str> {
@@ -56,6 +63,7 @@ fn a_complete_answer_is_read_without_a_warning() {
         labels: Some(LabelsRequest::default()),
         text: true,
         prompt: Some("?".into()),
+        extraction: None,
     };
     let text = json!({
         "description": " A hall. ",
@@ -100,6 +108,7 @@ fn an_answer_that_was_cut_keeps_what_is_complete_and_says_so() {
         features: &features,
         frame: &frame,
         filter_vocabulary: false,
+        coordinates: Coordinates::Pixels,
     };
     let reading = read(&answer).unwrap();
     assert_eq!(codes(&reading), ["OUTPUT_TRUNCATED", "OUTPUT_REPAIRED"]);
@@ -112,7 +121,7 @@ fn an_answer_that_was_cut_keeps_what_is_complete_and_says_so() {
 fn a_missing_feature_is_named_and_the_others_are_answered() {
     let features = Features { description: true, text: true, ..Default::default() };
     let reading = read_text(r#"{"description": "A cat."}"#, &features, &summit()).unwrap();
-    let missing = MissingFeature { name: "text", cause: MissingCause::Unreadable(ABSENT) };
+    let missing = MissingFeature { name: "text", cause: MissingCause::Unreadable(ABSENT.to_owned()) };
     assert_eq!(reading.findings.missing, [missing]);
     assert_eq!((reading.findings.description.as_deref(), reading.findings.text), (Some("A cat."), None));
 }

@@ -15,6 +15,7 @@ use bytesize::ByteSize;
 use clap::{Args, FromArgMatches as _, ValueEnum};
 
 use crate::{
+    catalog::{Catalog, CatalogError, Models},
     domain::ModelProfile,
     pipeline::{Limits, RetryPolicy},
 };
@@ -79,6 +80,15 @@ pub struct ServerArgs {
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_streams: u32,
 
+    /// Most memory for kept results. Equal requests, picture included, share one model call while it is in flight and its
+    /// result while it is kept; options.cache_mode of a request decides otherwise. 0B: neither.
+    #[arg(long, env = "SIGHTLINE_CACHE_BYTES", default_value = "64MiB", value_name = "SIZE", value_parser = cache_size)]
+    pub cache_bytes: ByteSize,
+
+    /// How long a result is kept.
+    #[arg(long, env = "SIGHTLINE_CACHE_TTL", default_value = "1h", value_name = "TIME", value_parser = time)]
+    pub cache_ttl: Duration,
+
     /// Longest wait for calls in flight after SIGTERM.
     #[arg(long, env = "SIGHTLINE_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = time)]
     pub drain_timeout: Duration,
@@ -113,8 +123,8 @@ pub enum LogFormat {
 pub struct Config {
     /// Address to listen on.
     pub listen: SocketAddr,
-    /// Models that requests may name; the first is the default.
-    pub models: Vec<ModelProfile>,
+    /// Models that requests may name.
+    pub models: Models,
     /// What bounds the work.
     pub limits: Limits,
     /// Largest request message in bytes.
@@ -127,9 +137,6 @@ pub struct Config {
     pub embedded: Option<Option<PathBuf>>,
 }
 
-/// Models beside the default that a plain installation lists.
-const OTHER_MODELS: [&str; 2] = ["global.anthropic.claude-sonnet-4-6", "anthropic.claude-3-sonnet-20240229-v1:0"];
-
 impl ServerArgs {
     /// The settings that the environment alone makes.
     ///
@@ -141,33 +148,28 @@ impl ServerArgs {
     }
 
     /// The configuration that these settings make.
-    pub fn config(&self) -> Config {
+    ///
+    /// # Errors
+    /// When the models cannot be made out.
+    pub fn config(&self) -> Result<Config, CatalogError> {
         let embedded = self.embedded();
-        let default = match (&self.model, &embedded) {
-            (Some(model), _) => model.as_str(),
-            (None, Some(_)) => ModelProfile::DETECTOR_ID,
-            (None, None) => ModelProfile::DEFAULT_ID,
-        };
-        let others: Vec<String> = match (&self.allowed_models, &embedded) {
-            (Some(models), _) => models.clone(),
-            (None, Some(_)) => Vec::new(),
-            (None, None) => [ModelProfile::DEFAULT_ID].iter().chain(&OTHER_MODELS).map(ToString::to_string).collect(),
-        };
-        let mut models = vec![ModelProfile::resolve(default)];
-        for id in others {
-            if models.iter().all(|known| known.id != id) {
-                models.push(ModelProfile::resolve(&id));
-            }
-        }
-        Config {
+        Ok(Config {
             listen: self.listen,
-            models,
+            models: self.models(embedded.is_some())?,
             limits: self.limits(),
             max_message_bytes: usize::try_from(self.max_message_bytes.as_u64()).unwrap_or(usize::MAX),
             request_timeout: self.request_timeout,
             drain_timeout: self.drain_timeout,
             embedded,
-        }
+        })
+    }
+
+    /// The models that the server offers. An embedded stack has the detector and nothing else, unless told otherwise.
+    fn models(&self, is_embedded: bool) -> Result<Models, CatalogError> {
+        let catalog = Catalog::built_in()?;
+        let default = self.model.as_deref().or(is_embedded.then_some(ModelProfile::DETECTOR_ID));
+        let allowed = self.allowed_models.as_deref().or(if is_embedded { Some(&[]) } else { None });
+        Models::new(catalog, default, allowed)
     }
 
     fn limits(&self) -> Limits {
@@ -178,6 +180,8 @@ impl ServerArgs {
             max_in_flight_bytes: self.max_in_flight_bytes.as_u64(),
             max_streams: self.max_streams as usize,
             prepare_workers: std::thread::available_parallelism().map_or(1, usize::from),
+            cache_bytes: self.cache_bytes.as_u64(),
+            cache_ttl: self.cache_ttl,
             retry: RetryPolicy {
                 max_attempts: self.max_model_attempts,
                 base: Duration::from_millis(200),
@@ -234,6 +238,12 @@ fn total(text: &str) -> Result<ByteSize, String> {
     let size: ByteSize = text.parse()?;
     let most = 1 << 40;
     if (1..=most).contains(&size.as_u64()) { Ok(size) } else { Err("must lie between 1 byte and 1 TiB".to_owned()) }
+}
+
+/// The size of something that may be left out.
+fn cache_size(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    if size.as_u64() <= 1 << 40 { Ok(size) } else { Err("must be at most 1 TiB".to_owned()) }
 }
 
 fn time(text: &str) -> Result<Duration, String> {

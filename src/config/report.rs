@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::ServerArgs;
-use crate::domain::ModelProfile;
+use crate::{catalog::CatalogError, domain::ModelProfile};
 
 /// AWS's own variables that decide where requests go and who signs them.
 const AWS_VARIABLES: [(&str, Shown); 19] = [
@@ -38,8 +38,11 @@ enum Shown {
 }
 
 /// The effective configuration, one `name = value` a line. `variable` looks up an environment variable.
-pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> String {
-    let config = args.config();
+///
+/// # Errors
+/// When there is none.
+pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> Result<String, CatalogError> {
+    let config = args.config()?;
     let time = |time| humantime::format_duration(time).to_string();
     let embedded = match &config.embedded {
         None => "off".to_owned(),
@@ -58,6 +61,8 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> S
         ("max_in_flight", config.limits.max_in_flight.to_string()),
         ("max_in_flight_bytes", config.limits.max_in_flight_bytes.to_string()),
         ("max_streams", config.limits.max_streams.to_string()),
+        ("cache_bytes", config.limits.cache_bytes.to_string()),
+        ("cache_ttl", time(config.limits.cache_ttl)),
         ("drain_timeout", time(config.drain_timeout)),
         ("log", args.log.clone()),
         ("log_format", format!("{:?}", args.log_format).to_lowercase()),
@@ -67,12 +72,13 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> S
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name} = {value}");
     }
-    for (index, model) in config.models.iter().enumerate() {
-        let _ = writeln!(text, "{} = {}", if index == 0 { "model" } else { "allowed_model" }, describe(model));
+    for (index, (alias, model)) in config.models.rows().enumerate() {
+        let name = if index == 0 { "model" } else { "allowed_model" };
+        let _ = writeln!(text, "{name} = {alias}: {}", describe(model));
     }
     if config.embedded.is_some() {
         text.push_str("\n# AWS: its variables have no part in an embedded stack\n");
-        return text;
+        return Ok(text);
     }
     text.push_str("\n# AWS\n");
     for (name, shown) in AWS_VARIABLES {
@@ -80,15 +86,13 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> S
             let _ = writeln!(text, "{name} = {}", show(&value, shown));
         }
     }
-    text
+    Ok(text)
 }
 
 fn describe(model: &ModelProfile) -> String {
     let known = if model.is_familiar { "" } else { ", not known to this version" };
-    format!(
-        "{} (sees up to {} px an edge, {} visual tokens{known})",
-        model.id, model.tier.max_edge, model.tier.max_visual_tokens
-    )
+    let tokens = model.tier.max_visual_tokens.map_or(String::new(), |most| format!(", {most} visual tokens"));
+    format!("{} (sees up to {} px an edge{tokens}{known})", model.id, model.tier.max_edge)
 }
 
 fn show(value: &str, shown: Shown) -> String {

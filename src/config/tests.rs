@@ -16,7 +16,7 @@ fn parse(flags: &[&str]) -> Result<ServerArgs, String> {
 #[test]
 fn the_defaults() {
     let args = parse(&[]).unwrap();
-    insta::assert_snapshot!(report(&args, |_| None));
+    insta::assert_snapshot!(report(&args, |_| None).unwrap());
 }
 
 #[test]
@@ -30,7 +30,8 @@ fn secrets_are_redacted() {
         "HTTPS_PROXY" => Some("alice:hunter2@proxy:3128".to_owned()),
         "AWS_REGION" => Some("eu-west-1".to_owned()),
         _ => None,
-    });
+    })
+    .unwrap();
     assert!(!shown.contains("hunter2"), "{shown}");
     insta::assert_snapshot!(shown.split("log_format").nth(1).unwrap());
 }
@@ -52,10 +53,11 @@ fn what_is_wrong_is_refused_with_the_flags_name() {
 
 #[test]
 fn the_default_model_stands_first_and_only_once() {
-    let ids =
-        |flags: &[&str]| parse(flags).unwrap().config().models.into_iter().map(|model| model.id).collect::<Vec<_>>();
-    assert_eq!(ids(&[])[0], ModelProfile::DEFAULT_ID);
-    assert_eq!(ids(&["--model", "global.anthropic.claude-sonnet-4-6"]).len(), 3);
+    let ids = |flags: &[&str]| {
+        let models = parse(flags).unwrap().config().unwrap().models;
+        models.rows().map(|(_, model)| model.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&[])[0], "global.anthropic.claude-sonnet-5");
     assert_eq!(ids(&["--embedded"]), [ModelProfile::DETECTOR_ID]);
     assert_eq!(ids(&["--embedded", "--model", "x"]), ["x"]);
 }

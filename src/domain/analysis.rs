@@ -38,6 +38,8 @@ pub struct Findings {
     pub text: Option<DetectedText>,
     /// The answer to the free prompt.
     pub answer: Option<String>,
+    /// Values for the caller's schema, valid against it.
+    pub extraction: Option<serde_json::Map<String, serde_json::Value>>,
     /// Features that were asked for and have no result.
     pub missing: Vec<MissingFeature>,
 }
@@ -57,7 +59,7 @@ pub enum MissingCause {
     /// The model can never answer it.
     Unsupported,
     /// The model's answer lacks it, or holds it in a form that cannot be read.
-    Unreadable(&'static str),
+    Unreadable(String),
 }
 
 /// Facts about a picture.
@@ -181,6 +183,8 @@ pub struct ModelFacts {
     pub stop_reason: StopReason,
     /// Bedrock's request id.
     pub upstream_request_id: Option<String>,
+    /// No model was called for this request: the result was kept from an earlier one, or made for an equal one in flight.
+    pub cached: bool,
 }
 
 /// Why a model stopped.

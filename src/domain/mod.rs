@@ -13,10 +13,10 @@ pub use analysis::{
     ModelFacts, SensitiveFinding, Sensitivity, StopReason, TextLine, Timing, Verdict,
 };
 pub use geometry::{Adjustment, BoundingBox, Frame, NormalizedBox, RawBox, Size};
-pub use model::{ModelProfile, Thinking, VisionTier};
+pub use model::{Api, Coordinates, ModelProfile, Prices, Sampling, Strategy, Thinking, VisionTier};
 pub use request::{
-    DEFAULT_MAX_LABELS, DEFAULT_SENSITIVITY_CATEGORIES, Features, LabelsRequest, ObjectRef, Options, OversizePolicy,
-    SensitivityRequest,
+    CacheMode, DEFAULT_MAX_LABELS, DEFAULT_SENSITIVITY_CATEGORIES, ExtractionRequest, Features, LabelsRequest,
+    ObjectRef, Options, OversizePolicy, SensitivityRequest,
 };
 pub use usage::Usage;
 pub use warning::{Warning, WarningCode};

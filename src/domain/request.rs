@@ -30,12 +30,18 @@ pub struct Features {
     pub text: bool,
     /// The answer to a free prompt: the caller's own words.
     pub prompt: Option<String>,
+    /// Values for a caller's own JSON Schema.
+    pub extraction: Option<ExtractionRequest>,
 }
 
 impl Features {
     /// The prompt when it is all that is asked: it then goes to the model as it is, without a schema.
     pub fn prompt_alone(&self) -> Option<&str> {
-        let others = self.description || self.sensitivity.is_some() || self.labels.is_some() || self.text;
+        let others = self.description
+            || self.sensitivity.is_some()
+            || self.labels.is_some()
+            || self.text
+            || self.extraction.is_some();
         self.prompt.as_deref().filter(|_| !others)
     }
 
@@ -47,6 +53,7 @@ impl Features {
             (self.labels.is_some(), "labels"),
             (self.text, "text"),
             (self.prompt.is_some(), "prompt"),
+            (self.extraction.is_some(), "extraction"),
         ];
         asked.into_iter().filter_map(|(on, name)| on.then_some(name)).collect()
     }
@@ -76,6 +83,15 @@ impl Default for LabelsRequest {
     }
 }
 
+/// What to extract.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExtractionRequest {
+    /// A JSON Schema whose top is an object, checked before it comes here.
+    pub schema: serde_json::Value,
+    /// What the values mean, in prose; may be empty.
+    pub instruction: String,
+}
+
 /// How to analyze.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -91,6 +107,8 @@ pub struct Options {
     pub oversize: OversizePolicy,
     /// Whether the result holds the model's own answer.
     pub include_raw_output: bool,
+    /// How the result cache is used.
+    pub cache: CacheMode,
 }
 
 impl Default for Options {
@@ -102,6 +120,7 @@ impl Default for Options {
             temperature: None,
             oversize: OversizePolicy::Resize,
             include_raw_output: false,
+            cache: CacheMode::ReadWrite,
         }
     }
 }
@@ -114,6 +133,18 @@ pub enum OversizePolicy {
     Resize,
     /// Refuse it, naming the size that would fit.
     Reject,
+}
+
+/// How a request uses the result cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheMode {
+    /// A kept result is taken, a new one kept.
+    #[default]
+    ReadWrite,
+    /// The model is asked, and the result kept.
+    Refresh,
+    /// Neither.
+    Off,
 }
 
 /// An object in Amazon S3.

@@ -35,6 +35,12 @@ pub enum WarningCode {
     BoxesReordered,
     /// Boxes that were empty, unreadable or outside were left out.
     BoxesDropped,
+    /// Boxes that the model wrote more than once were left out.
+    BoxesDuplicate,
+    /// Boxes that cover the whole picture, though what they mark does not, were left out or are in doubt.
+    BoxesWholePicture,
+    /// All boxes fit another frame of the picture than the one asked for, and were read in it.
+    BoxesFrameChanged,
     /// Entries of a list that could not be read were left out.
     EntriesDropped,
     /// A confidence outside [0, 1] was left out.
@@ -49,6 +55,14 @@ pub enum WarningCode {
     TemperatureIgnored,
     /// The model takes fewer output tokens than were asked for.
     OutputTokensLowered,
+    /// The service refused a parameter that the model should take; it was left out.
+    ParameterRefused,
+    /// Another model than the one asked for answered.
+    ModelFallback,
+    /// The model has ended or is about to.
+    ModelEnded,
+    /// The model's first answer could not be used; it was asked again.
+    ModelAskedAgain,
     /// The model is not one this version knows; careful defaults were used.
     ModelUnfamiliar,
     /// The answer comes from an object detector, not from a language model.
@@ -67,6 +81,9 @@ impl WarningCode {
             Self::BoxesClipped => "BOXES_CLIPPED",
             Self::BoxesReordered => "BOXES_REORDERED",
             Self::BoxesDropped => "BOXES_DROPPED",
+            Self::BoxesDuplicate => "BOXES_DUPLICATE",
+            Self::BoxesWholePicture => "BOXES_WHOLE_PICTURE",
+            Self::BoxesFrameChanged => "BOXES_FRAME_CHANGED",
             Self::EntriesDropped => "ENTRIES_DROPPED",
             Self::ConfidenceInvalid => "CONFIDENCE_INVALID",
             Self::VerdictUnclear => "VERDICT_UNCLEAR",
@@ -74,6 +91,10 @@ impl WarningCode {
             Self::OutputRepaired => "OUTPUT_REPAIRED",
             Self::TemperatureIgnored => "TEMPERATURE_IGNORED",
             Self::OutputTokensLowered => "OUTPUT_TOKENS_LOWERED",
+            Self::ParameterRefused => "PARAMETER_REFUSED",
+            Self::ModelFallback => "MODEL_FALLBACK",
+            Self::ModelEnded => "MODEL_ENDED",
+            Self::ModelAskedAgain => "MODEL_ASKED_AGAIN",
             Self::ModelUnfamiliar => "MODEL_UNFAMILIAR",
             Self::ModelIsDetector => "MODEL_IS_DETECTOR",
         }

@@ -10,6 +10,7 @@ mod response;
 mod server;
 mod service;
 mod status;
+mod structs;
 mod violations;
 
 pub use server::{Transport, serve};

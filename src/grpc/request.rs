@@ -9,7 +9,9 @@ use super::{
     violations::{Violation, Violations},
 };
 use crate::{
-    domain::{DEFAULT_MAX_LABELS, Features, LabelsRequest, ObjectRef, Options, OversizePolicy, SensitivityRequest},
+    domain::{
+        CacheMode, DEFAULT_MAX_LABELS, Features, LabelsRequest, ObjectRef, Options, OversizePolicy, SensitivityRequest,
+    },
     pipeline::Source,
     proto,
 };
@@ -154,6 +156,7 @@ fn features(features: Option<proto::Features>, violations: &mut Violations) -> O
         labels: wire.labels.map(|request| labels(request, violations)),
         text: wire.text.is_some(),
         prompt: wire.prompt.map(|request| prompt(request, violations)),
+        extraction: None,
     })
 }
 
@@ -207,9 +210,15 @@ fn options(wire: proto::AnalysisOptions, violations: &mut Violations) -> Options
         violations.add("options.max_output_tokens", "OUT_OF_RANGE", description);
     }
     violations.check_fraction("options.temperature", wire.temperature);
-    if proto::CacheMode::try_from(wire.cache_mode).is_err() {
-        violations.add("options.cache_mode", "UNKNOWN_VALUE", unknown_value(wire.cache_mode));
-    }
+    let cache = match proto::CacheMode::try_from(wire.cache_mode) {
+        Ok(proto::CacheMode::Refresh) => CacheMode::Refresh,
+        Ok(proto::CacheMode::Off) => CacheMode::Off,
+        Ok(_) => CacheMode::ReadWrite,
+        Err(_) => {
+            violations.add("options.cache_mode", "UNKNOWN_VALUE", unknown_value(wire.cache_mode));
+            CacheMode::Off
+        }
+    };
     let oversize = match proto::OversizePolicy::try_from(wire.oversize_policy) {
         Ok(proto::OversizePolicy::Reject) => OversizePolicy::Reject,
         Ok(_) => OversizePolicy::Resize,
@@ -225,6 +234,7 @@ fn options(wire: proto::AnalysisOptions, violations: &mut Violations) -> Options
         temperature: wire.temperature,
         oversize,
         include_raw_output: wire.include_raw_output,
+        cache,
     }
 }
 

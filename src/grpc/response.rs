@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::status;
+use super::{status, structs};
 use crate::{
     domain::{
         Adjustment, Analysis, BoundingBox, DetectedText, Findings, ImageFacts, Label, LabelInstance, Labels,
@@ -14,7 +14,8 @@ use crate::{
 
 /// The wire form of an analysis.
 pub(super) fn analysis(analysis: Analysis) -> proto::ImageAnalysis {
-    let Findings { description, sensitivity: verdict, labels: found, text: lines, answer, missing } = analysis.findings;
+    let Findings { description, sensitivity: verdict, labels: found, text: lines, answer, extraction: values, missing } =
+        analysis.findings;
     proto::ImageAnalysis {
         request_id: analysis.request_id,
         image: Some(image(analysis.image)),
@@ -23,7 +24,7 @@ pub(super) fn analysis(analysis: Analysis) -> proto::ImageAnalysis {
         labels: found.map(labels),
         text: lines.map(text),
         answer: answer.map(|text| proto::Answer { text }),
-        extraction: None,
+        extraction: values.map(extraction),
         feature_errors: missing.into_iter().map(feature_error).collect(),
         model: analysis.model.map(model),
         usage: Some(usage(analysis.usage)),
@@ -31,6 +32,10 @@ pub(super) fn analysis(analysis: Analysis) -> proto::ImageAnalysis {
         warnings: analysis.warnings.into_iter().map(warning).collect(),
         raw_output: analysis.raw_output.unwrap_or_default(),
     }
+}
+
+fn extraction(values: serde_json::Map<String, serde_json::Value>) -> proto::Extraction {
+    proto::Extraction { values: Some(structs::from_json(values)) }
 }
 
 fn feature_error(missing: MissingFeature) -> proto::FeatureError {
@@ -146,7 +151,7 @@ fn model(facts: ModelFacts) -> proto::ModelInfo {
         prompt_version: facts.prompt_version.to_owned(),
         stop_reason: stop_reason.into(),
         upstream_request_id: facts.upstream_request_id.unwrap_or_default(),
-        cached: false,
+        cached: facts.cached,
     }
 }
 
@@ -159,7 +164,7 @@ pub(super) fn usage(usage: Usage) -> proto::Usage {
         cache_write_token_count: count(usage.cache_write_tokens),
         image_token_count: count(usage.image_tokens),
         model_call_count: i32::try_from(usage.model_calls).unwrap_or(i32::MAX),
-        estimated_cost_usd: None,
+        estimated_cost_usd: usage.cost_usd(),
     }
 }
 

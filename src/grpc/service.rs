@@ -167,7 +167,8 @@ impl ImageAnalysisService for Service {
         _request: Request<proto::GetCapabilitiesRequest>,
     ) -> Result<Response<proto::GetCapabilitiesResponse>, Status> {
         let limits = self.analyzer.limits();
-        let models = self.analyzer.models().iter().enumerate();
+        let models = self.analyzer.models();
+        let default = models.default_model();
         Ok(Response::new(proto::GetCapabilitiesResponse {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             max_message_bytes: i64::try_from(self.max_message_bytes).unwrap_or(i64::MAX),
@@ -176,17 +177,18 @@ impl ImageAnalysisService for Service {
             media_types: MediaType::ALL.iter().map(|media_type| media_type.as_str().to_owned()).collect(),
             max_in_flight: i32::try_from(self.analyzer.admission().stream_slots()).unwrap_or(i32::MAX),
             sensitivity_categories: DEFAULT_SENSITIVITY_CATEGORIES.map(str::to_owned).to_vec(),
-            models: models.map(|(index, model)| capabilities(model, index == 0)).collect(),
+            models: models.rows().map(|(alias, model)| capabilities(alias, model, model.id == default.id)).collect(),
         }))
     }
 }
 
-fn capabilities(model: &ModelProfile, is_default: bool) -> proto::ModelCapabilities {
+fn capabilities(alias: &str, model: &ModelProfile, is_default: bool) -> proto::ModelCapabilities {
+    let pixels = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
     proto::ModelCapabilities {
-        alias: if is_default { ModelProfile::DEFAULT_ALIAS.to_owned() } else { String::new() },
+        alias: alias.to_owned(),
         model_id: model.id.clone(),
-        max_edge: i32::try_from(model.tier.max_edge).unwrap_or(i32::MAX),
-        max_visual_tokens: i32::try_from(model.tier.max_visual_tokens).unwrap_or(i32::MAX),
+        max_edge: pixels(model.tier.max_edge),
+        max_visual_tokens: pixels(model.tier.max_visual_tokens.unwrap_or_default()),
         is_default,
     }
 }

@@ -81,7 +81,7 @@ pub struct Prepared {
     pub frame: Frame,
     /// EXIF orientation of the source, 1 to 8; 0 when it names none.
     pub exif_orientation: u8,
-    /// Visual tokens the picture costs as sent.
+    /// Visual tokens the picture costs as sent; 0 when the model publishes no rule for them.
     pub image_tokens: u64,
     /// What was changed or is in doubt.
     pub warnings: Vec<Warning>,
@@ -127,7 +127,7 @@ pub fn prepare(bytes: &[u8], limits: &Limits, target: &Target) -> Result<Prepare
         source_type: header.media_type,
         frame: Frame::new(upright, size),
         exif_orientation: header.orientation.map_or(0, |orientation| orientation.to_exif()),
-        image_tokens: visual_tokens(size),
+        image_tokens: target.tier.max_visual_tokens.map_or(0, |_| visual_tokens(size)),
         warnings,
     })
 }

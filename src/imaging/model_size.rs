@@ -23,11 +23,12 @@ pub(super) fn within_pixels(size: Size, limit: u64) -> Size {
 
 /// Whether a model of `tier` sees a picture of `size` as it is.
 fn fits(size: Size, tier: VisionTier) -> bool {
+    let Some(max_visual_tokens) = tier.max_visual_tokens else {
+        return size.width.max(size.height) <= tier.max_edge;
+    };
     let edge = |pixels: u32| u64::from(pixels.div_ceil(PATCH)) * u64::from(PATCH);
     let max_edge = u64::from(tier.max_edge);
-    edge(size.width) <= max_edge
-        && edge(size.height) <= max_edge
-        && visual_tokens(size) <= u64::from(tier.max_visual_tokens)
+    edge(size.width) <= max_edge && edge(size.height) <= max_edge && visual_tokens(size) <= u64::from(max_visual_tokens)
 }
 
 /// The largest size of the aspect of `size` that is accepted, by binary search along the long edge. What is accepted

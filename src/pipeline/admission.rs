@@ -249,6 +249,8 @@ mod tests {
             max_in_flight_bytes,
             max_streams: 1,
             prepare_workers: 2,
+            cache_bytes: 0,
+            cache_ttl: Duration::from_secs(1),
             retry,
         })
     }

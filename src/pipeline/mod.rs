@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::{
     answer,
+    catalog::Models,
     domain::{
         Analysis, Features, Findings, Frame, ImageFacts, MissingCause, MissingFeature, ModelFacts, ModelProfile,
         ObjectRef, Options, StopReason, Timing, Usage,
@@ -32,7 +33,8 @@ pub use deadline::Deadline;
 pub use error::{AnalyzeError, Failed, Stage};
 use fetch::Fetched;
 pub use ports::{
-    ImageStore, ListQuery, ModelError, OpenObject, Page, PageStart, Question, Reply, StoreError, VisionModel,
+    Correction, ImageStore, ListQuery, ModelError, OpenObject, Page, PageStart, Part, Question, Reply, StoreError,
+    ThinkingParameter, VisionModel,
 };
 pub use retry::RetryPolicy;
 
@@ -51,6 +53,10 @@ pub struct Limits {
     pub max_streams: usize,
     /// Most pictures prepared at once.
     pub prepare_workers: usize,
+    /// Most bytes of kept results; 0 keeps none, and requests share no model calls.
+    pub cache_bytes: u64,
+    /// How long a result is kept.
+    pub cache_ttl: Duration,
     /// How often a model is asked.
     pub retry: RetryPolicy,
 }
@@ -103,25 +109,20 @@ pub enum Source {
 pub struct Analyzer {
     store: Arc<dyn ImageStore>,
     model: Arc<dyn VisionModel>,
-    models: Vec<ModelProfile>,
+    models: Models,
     limits: Limits,
     admission: Admission,
 }
 
 impl Analyzer {
-    /// An analyzer over a store and a model endpoint. The first of `models` is used when a caller names none.
-    pub fn new(
-        store: Arc<dyn ImageStore>,
-        model: Arc<dyn VisionModel>,
-        models: Vec<ModelProfile>,
-        limits: Limits,
-    ) -> Self {
+    /// An analyzer over a store and a model endpoint.
+    pub fn new(store: Arc<dyn ImageStore>, model: Arc<dyn VisionModel>, models: Models, limits: Limits) -> Self {
         let admission = Admission::new(&limits);
         Self { store, model, models, limits, admission }
     }
 
-    /// The models that callers may name; the first is the default.
-    pub fn models(&self) -> &[ModelProfile] {
+    /// The models that callers may name.
+    pub fn models(&self) -> &Models {
         &self.models
     }
 
@@ -195,8 +196,8 @@ impl Analyzer {
 
     fn profile(&self, named: Option<&str>) -> Result<ModelProfile, AnalyzeError> {
         let found = match named {
-            None | Some(ModelProfile::DEFAULT_ALIAS) => self.models.first(),
-            Some(id) => self.models.iter().find(|model| model.id == id),
+            None => Some(self.models.default_model()),
+            Some(name) => self.models.find(name),
         };
         found.cloned().ok_or_else(|| AnalyzeError::ModelUnknown { model: named.unwrap_or_default().to_owned() })
     }
@@ -247,16 +248,18 @@ impl Analyzer {
             features: &job.features,
             frame,
             filter_vocabulary: question.model.is_detector,
+            coordinates: question.model.coordinates,
         });
         let id = &question.model.id;
         let reading = reading.map_err(|error| AnalyzeError::Answer { model: id.clone(), error, calls })?;
         analysis.model = Some(ModelFacts {
             requested: id.clone(),
             served: id.clone(),
-            region: self.model.region().to_owned(),
+            region: self.model.region(&question.model).to_owned(),
             prompt_version: prompt::PROMPT_VERSION,
             stop_reason: asked.reply.stop_reason,
             upstream_request_id: asked.reply.upstream_request_id,
+            cached: false,
         });
         analysis.raw_output = job.options.include_raw_output.then_some(asked.reply.text);
         analysis.findings = reading.findings;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::{
-    domain::{ModelProfile, ObjectRef, StopReason, Usage},
+    domain::{ModelProfile, ObjectRef, StopReason, Strategy, Usage},
     prompt::Prompt,
 };
 
@@ -134,8 +134,8 @@ pub trait VisionModel: Send + Sync + 'static {
     /// [`ModelError`], by what it means to the caller and whether asking again may help.
     async fn ask(&self, question: &Question) -> Result<Reply, ModelError>;
 
-    /// AWS Region of the endpoint.
-    fn region(&self) -> &str;
+    /// AWS Region of the endpoint at which `model` is asked.
+    fn region<'a>(&'a self, model: &'a ModelProfile) -> &'a str;
 }
 
 /// One call of a model.
@@ -149,12 +149,49 @@ pub struct Question {
     pub media_type: &'static str,
     /// The words.
     pub prompt: Prompt,
-    /// Most output tokens.
+    /// How the model is asked for the prompt's schema; without effect when there is none.
+    pub strategy: Strategy,
+    /// Most output tokens, those for thinking included.
     pub max_output_tokens: u32,
+    /// What is said about thinking.
+    pub thinking: ThinkingParameter,
+    /// An earlier answer of the model to the same question, and what is wrong with it.
+    pub correction: Option<Correction>,
     /// Sampling temperature; `None` sends none.
     pub temperature: Option<f32>,
     /// Cost-allocation tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// What a request says about thinking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThinkingParameter {
+    /// Nothing.
+    Unset,
+    /// That it is to be off.
+    Disabled,
+    /// That it is to be short, for a model that always thinks.
+    LowEffort,
+}
+
+/// An answer that could not be used, to be shown to the model that gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correction {
+    /// What the model wrote, cut to a bounded length; may be empty.
+    pub answer: String,
+    /// What is wrong with it and what to do, in words for the model.
+    pub complaint: String,
+}
+
+/// A part of a request that some models refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// A way of asking for JSON.
+    Strategy(Strategy),
+    /// The sampling temperature.
+    Temperature,
+    /// What is said about thinking.
+    Thinking,
 }
 
 /// A model's answer.
@@ -200,6 +237,30 @@ pub enum ModelError {
     /// The service cannot read the picture.
     #[error("the picture cannot be read")]
     ImageUnreadable,
+    /// The service refuses a part of the request, which may be left out.
+    #[error("the service refuses {part:?}: {detail}")]
+    PartRefused {
+        /// Which.
+        part: Part,
+        /// It will refuse it in every request to this model, not just for what this one holds.
+        lasting: bool,
+        /// What is wrong, for the log.
+        detail: String,
+    },
+    /// The model answered without having seen the picture: its input tokens are far fewer than the picture's own.
+    #[error("the model took {input_tokens} input tokens for a picture of {image_tokens}")]
+    PictureUnseen {
+        /// What the service counted.
+        input_tokens: u64,
+        /// The picture's own tokens.
+        image_tokens: u64,
+    },
+    /// The model has failed so often that it is not asked for a while.
+    #[error("not asked for {retry_after:?} after it failed again and again")]
+    CircuitOpen {
+        /// Time until it is asked again.
+        retry_after: std::time::Duration,
+    },
     /// The service finds the request wrong: a fault of this server or of the model's entry.
     #[error("the service refuses the request: {detail}")]
     Rejected {

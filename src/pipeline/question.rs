@@ -2,9 +2,13 @@
 
 use bytes::Bytes;
 
-use super::{Job, error::AnalyzeError, ports::Question};
+use super::{
+    Job,
+    error::AnalyzeError,
+    ports::{Question, ThinkingParameter},
+};
 use crate::{
-    domain::{Features, ModelProfile, Options, Warning, WarningCode},
+    domain::{Features, ModelProfile, Options, Strategy, Thinking, Warning, WarningCode},
     imaging::Prepared,
     prompt,
 };
@@ -20,12 +24,28 @@ pub(super) fn unsupported(features: &Features, model: &ModelProfile) -> Result<V
 }
 
 pub(super) fn question(job: &Job, model: ModelProfile, prepared: &Prepared, image: Bytes) -> Question {
-    let temperature = model.takes_temperature.then(|| job.options.temperature.unwrap_or(0.0));
+    let temperature = model.sampling.takes_temperature().then(|| job.options.temperature.unwrap_or(0.0));
+    let strategy = model.strategies.first().copied().unwrap_or(Strategy::PromptedJson);
+    let thinking = match model.thinking {
+        Thinking::OffByDefault => ThinkingParameter::Unset,
+        Thinking::Disable => ThinkingParameter::Disabled,
+        Thinking::Always => ThinkingParameter::LowEffort,
+    };
+    let brief = prompt::Brief {
+        features: &job.features,
+        language: &job.options.language,
+        size: prepared.frame.model(),
+        coordinates: model.coordinates,
+        strategy,
+    };
     Question {
         temperature,
         image,
         media_type: prepared.media_type.as_str(),
-        prompt: prompt::build(&job.features, &job.options.language, prepared.frame.model()),
+        prompt: prompt::build(&brief),
+        strategy,
+        thinking,
+        correction: None,
         max_output_tokens: asked_tokens(job).min(model.max_output_tokens),
         tags: job.tags.clone(),
         model,
@@ -41,7 +61,7 @@ fn asked_tokens(job: &Job) -> u32 {
 /// bytes of text.
 pub(super) fn expected_input_tokens(question: &Question, image_tokens: u64) -> u64 {
     let prompt = &question.prompt;
-    let schema = prompt.tool.as_ref().map_or(0, |tool| tool.schema.to_string().len());
+    let schema = prompt.schema.as_ref().map_or(0, |schema| schema.schema.to_string().len());
     let bytes = prompt.system.as_ref().map_or(0, String::len) + prompt.text.len() + schema;
     image_tokens + bytes.div_ceil(4) as u64
 }
@@ -53,7 +73,7 @@ pub(super) fn warnings(question: &Question, options: &Options) -> Vec<Warning> {
         let message = format!("{} takes at most {} output tokens.", model.id, model.max_output_tokens);
         warnings.push(Warning::new(WarningCode::OutputTokensLowered, message));
     }
-    if options.temperature.is_some() && !model.takes_temperature {
+    if options.temperature.is_some() && !model.sampling.takes_temperature() {
         let message = format!("{} takes no sampling temperature; it was left out.", model.id);
         warnings.push(Warning::new(WarningCode::TemperatureIgnored, message));
     }

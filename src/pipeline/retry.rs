@@ -100,10 +100,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{Features, ModelProfile, Size},
-        pipeline::ports::ModelError,
+        catalog::Catalog,
+        domain::{Coordinates, Features, ModelProfile, Size, Strategy},
+        pipeline::ports::{ModelError, ThinkingParameter},
         prompt,
     };
+
+    const MODEL: &str = "global.anthropic.claude-sonnet-5";
 
     /// A model that always fails in the same way, and counts.
     struct Failing(ModelError, AtomicU32);
@@ -115,18 +118,29 @@ mod tests {
             Err(self.0.clone())
         }
 
-        fn region(&self) -> &str {
+        fn region<'a>(&'a self, _model: &'a ModelProfile) -> &'a str {
             "eu-west-1"
         }
     }
 
     async fn calls(error: ModelError, policy: RetryPolicy, time: Duration) -> (u32, AnalyzeError) {
         let model = Failing(error, AtomicU32::new(0));
+        let features = Features::default();
+        let brief = prompt::Brief {
+            features: &features,
+            language: "en",
+            size: Size::new(1, 1),
+            coordinates: Coordinates::Pixels,
+            strategy: Strategy::PromptedJson,
+        };
         let question = Question {
-            model: ModelProfile::resolve(ModelProfile::DEFAULT_ID),
+            model: Catalog::built_in().unwrap().resolve(MODEL),
             image: Bytes::new(),
             media_type: "image/png",
-            prompt: prompt::build(&Features::default(), "en", Size::new(1, 1)),
+            prompt: prompt::build(&brief),
+            strategy: Strategy::PromptedJson,
+            thinking: ThinkingParameter::Unset,
+            correction: None,
             max_output_tokens: 1,
             temperature: None,
             tags: BTreeMap::new(),
@@ -158,7 +172,7 @@ mod tests {
         ] {
             let (made, failure) = calls(error.clone(), policy(AT_ONCE), PLENTY).await;
             assert_eq!(made, expected, "{error:?}");
-            assert_eq!(failure, AnalyzeError::Model { model: ModelProfile::DEFAULT_ID.into(), error, calls: expected });
+            assert_eq!(failure, AnalyzeError::Model { model: MODEL.into(), error, calls: expected });
         }
     }
 

@@ -9,7 +9,9 @@ mod schema;
 
 use serde_json::Value;
 
-use crate::domain::{DEFAULT_SENSITIVITY_CATEGORIES, Features, LabelsRequest, SensitivityRequest, Size};
+use crate::domain::{
+    Coordinates, DEFAULT_SENSITIVITY_CATEGORIES, Features, LabelsRequest, SensitivityRequest, Size, Strategy,
+};
 
 /// Version of the prompts and the schema. Changes whenever either does.
 pub const PROMPT_VERSION: &str = "2026-11.1";
@@ -24,13 +26,28 @@ pub struct Prompt {
     pub system: Option<String>,
     /// The text that follows the picture.
     pub text: String,
-    /// The tool whose input is the answer. `None` when the answer is plain text.
-    pub tool: Option<Tool>,
+    /// The shape of the answer. `None` when the answer is plain text.
+    pub schema: Option<AnswerSchema>,
 }
 
-/// The tool whose input is the answer.
+/// What is asked, and of which kind of model.
+#[derive(Debug, Clone, Copy)]
+pub struct Brief<'a> {
+    /// What to find out.
+    pub features: &'a Features,
+    /// BCP-47 language of all prose.
+    pub language: &'a str,
+    /// The size at which the model sees the picture, in pixels.
+    pub size: Size,
+    /// The frame in which the model writes boxes.
+    pub coordinates: Coordinates,
+    /// How the model is asked for JSON.
+    pub strategy: Strategy,
+}
+
+/// The shape of the answer, as a tool's input or as a native output schema.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tool {
+pub struct AnswerSchema {
     /// Its name.
     pub name: &'static str,
     /// What it is for.
@@ -39,21 +56,22 @@ pub struct Tool {
     pub schema: Value,
 }
 
-/// The prompt for `features` of a picture that the model sees at `size`, with prose in `language` (BCP-47).
-pub fn build(features: &Features, language: &str, size: Size) -> Prompt {
+/// What a model of this kind is told and shown.
+pub fn build(brief: &Brief<'_>) -> Prompt {
+    let Brief { features, language, size, .. } = *brief;
     if let Some(prompt) = features.prompt_alone() {
-        return Prompt { system: None, text: prompt.to_owned(), tool: None };
+        return Prompt { system: None, text: prompt.to_owned(), schema: None };
     }
     let system = include_str!("templates/system.txt")
         .replace("{width}", &size.width.to_string())
         .replace("{height}", &size.height.to_string())
         .replace("{language}", language);
-    let tool = Tool {
+    let schema = AnswerSchema {
         name: TOOL_NAME,
         description: "Reports the analysis of the picture. Every field is required.",
         schema: schema::for_features(features),
     };
-    Prompt { system: Some(system.trim_end().to_owned()), text: instructions(features), tool: Some(tool) }
+    Prompt { system: Some(system.trim_end().to_owned()), text: instructions(features), schema: Some(schema) }
 }
 
 /// Output tokens that are enough for `features`. Bedrock reserves quota for all of them when the call starts.

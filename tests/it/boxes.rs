@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use sightline::{
-    domain::{ModelProfile, Size, VisionTier},
+    domain::{Size, VisionTier},
     imaging::model_size,
     proto::{BoundingBox, ImageAnalysis, bounding_box::Adjustment},
 };
@@ -133,7 +133,7 @@ async fn boxes_are_right_around_and_over_both_tiers_limits() {
             ],
         ),
         (
-            ModelProfile::DEFAULT_ID,
+            "global.anthropic.claude-sonnet-5",
             VisionTier::HIGH_RESOLUTION,
             [
                 (1920, 1080),

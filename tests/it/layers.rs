@@ -35,11 +35,13 @@ const IO: &[&str] = &[
 const LAYERS: &[Layer] = &[
     Layer { name: "domain", knows: &[], never: IO },
     Layer { name: "imaging", knows: &["domain"], never: IO },
-    Layer { name: "prompt", knows: &["domain"], never: IO },
-    Layer { name: "answer", knows: &["domain"], never: IO },
+    Layer { name: "catalog", knows: &["domain"], never: IO },
+    Layer { name: "json_schema", knows: &[], never: IO },
+    Layer { name: "prompt", knows: &["domain", "json_schema"], never: IO },
+    Layer { name: "answer", knows: &["domain", "json_schema"], never: IO },
     Layer {
         name: "pipeline",
-        knows: &["answer", "domain", "imaging", "prompt"],
+        knows: &["answer", "catalog", "domain", "imaging", "prompt"],
         never: &["aws_*", "hyper", "std::env", "std::fs", "std::net", "tonic", "tonic_types"],
     },
     Layer { name: "adapters", knows: PORTS, never: &["tonic", "tonic_types"] },
@@ -47,17 +49,17 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "grpc",
         // What the status map and the capabilities report of pictures is the core's own vocabulary.
-        knows: &["domain", "imaging::ImageError", "imaging::MediaType", "pipeline", "proto"],
+        knows: &["domain", "imaging::ImageError", "imaging::MediaType", "json_schema", "pipeline", "proto"],
         never: &["aws_*"],
     },
     Layer { name: "embedded", knows: &["domain"], never: &["tonic", "tonic_types"] },
-    Layer { name: "config", knows: &["domain", "pipeline"], never: &["aws_*"] },
+    Layer { name: "config", knows: &["catalog", "domain", "pipeline"], never: &["aws_*"] },
     Layer { name: "telemetry", knows: &["config"], never: &["aws_*"] },
     Layer { name: "app", knows: &["adapters", "config", "domain", "embedded", "grpc", "pipeline"], never: &[] },
     Layer { name: "serve", knows: &["adapters", "app", "config", "embedded", "grpc"], never: &[] },
     Layer {
         name: "cli",
-        knows: &["adapters", "app", "config", "domain", "embedded", "proto", "serve", "telemetry"],
+        knows: &["adapters", "app", "catalog", "config", "domain", "embedded", "proto", "serve", "telemetry"],
         never: &[],
     },
 ];
@@ -65,15 +67,18 @@ const LAYERS: &[Layer] = &[
 /// What the adapters know: the vocabulary and the pipeline's ports.
 const PORTS: &[&str] = &[
     "domain",
+    "pipeline::Correction",
     "pipeline::ImageStore",
     "pipeline::ListQuery",
     "pipeline::ModelError",
     "pipeline::OpenObject",
     "pipeline::Page",
     "pipeline::PageStart",
+    "pipeline::Part",
     "pipeline::Question",
     "pipeline::Reply",
     "pipeline::StoreError",
+    "pipeline::ThinkingParameter",
     "pipeline::VisionModel",
 ];
 

@@ -66,10 +66,21 @@ pub(super) fn failure(model: &str, error: &ModelError, calls: u32) -> Failure {
             let message = "A guardrail or content filter stepped in. Asking again will not help.";
             precondition("CONTENT_FILTERED", message.to_owned(), "CONTENT_FILTER", &shown)
         }
-        ModelError::Rejected { .. } => {
+        ModelError::Rejected { .. } | ModelError::PartRefused { .. } => {
             let message =
                 format!("Bedrock refused the server's request to {shown}. The operators find the cause in the log.");
             Failure::new(Code::Internal, "MODEL_REQUEST_REJECTED", message)
+        }
+        ModelError::PictureUnseen { input_tokens, image_tokens } => {
+            let message = format!(
+                "{shown} answered without having seen the picture: it took {input_tokens} input tokens, and the picture alone \
+                 is {image_tokens}. Name another model."
+            );
+            Failure::new(Code::Internal, "IMAGE_NOT_SEEN", message)
+        }
+        ModelError::CircuitOpen { retry_after } => {
+            let message = format!("{shown} has failed again and again and is not asked for a while. Try again later.");
+            Failure::new(Code::Unavailable, "MODEL_UNAVAILABLE", message).retry_after(*retry_after)
         }
         ModelError::Malformed { .. } => return unreadable(model, calls),
         ModelError::Credentials { .. } => credentials(),

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    catalog::{Catalog, Models},
     domain::{ModelProfile, ObjectRef, StopReason},
     pipeline::{
         ImageStore, Limits, ListQuery, ModelError, OpenObject, Page, PageStart, Question, Reply, RetryPolicy,
@@ -66,7 +67,7 @@ impl VisionModel for Model {
         Ok(Reply { text: "A rocket.".to_owned(), stop_reason, usage, upstream_request_id: None })
     }
 
-    fn region(&self) -> &str {
+    fn region<'a>(&'a self, _model: &'a ModelProfile) -> &'a str {
         "eu-west-1"
     }
 }
@@ -81,10 +82,12 @@ fn analyzer(model: &Arc<Model>, keys: &[&str]) -> Arc<Analyzer> {
         max_in_flight_bytes: 1 << 24,
         max_streams: 1,
         prepare_workers: 2,
+        cache_bytes: 0,
+        cache_ttl: Duration::from_secs(1),
         retry,
     };
     let store = Store(keys.iter().map(|key| (*key).to_owned()).collect());
-    let models = vec![ModelProfile::resolve(ModelProfile::DEFAULT_ID)];
+    let models = Models::new(Catalog::built_in().unwrap(), None, None).unwrap();
     Arc::new(Analyzer::new(Arc::new(store), model.clone(), models, limits))
 }
 

@@ -37,7 +37,8 @@ struct Flags {
 }
 
 impl Service {
-    /// With the defaults of `sightline serve`.
+    /// With the defaults of `sightline serve`, but for the cache: it is off unless the flags say otherwise, since tests ask
+    /// the same again and again.
     pub async fn start() -> Self {
         Self::with(&[]).await
     }
@@ -57,8 +58,9 @@ impl Service {
             region: "eu-west-1".to_owned(),
             credentials: StaticCredentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned() },
         };
-        let flags = ["sightline", "--listen", "127.0.0.1:0"].iter().chain(flags);
-        let config = Flags::parse_from(flags).server.config();
+        let uncached: &[&str] = if flags.contains(&"--cache-bytes") { &[] } else { &["--cache-bytes", "0B"] };
+        let flags = ["sightline", "--listen", "127.0.0.1:0"].iter().chain(uncached).chain(flags);
+        let config = Flags::parse_from(flags).server.config().unwrap();
         let app = App::new(&config, Some(&endpoints)).await;
         let running = serve::start(config.listen, app).await.unwrap();
         let client = connect(running.address).await;
