@@ -31,7 +31,7 @@ fn store(error: StoreError) -> AnalyzeError {
 }
 
 fn model(error: ModelError) -> AnalyzeError {
-    AnalyzeError::Model { model: "anthropic.claude-sonnet-5".into(), error, calls: 2 }
+    AnalyzeError::Model { model: "anthropic.claude-sonnet-5".into(), error, calls: 2, retry_after: None }
 }
 
 fn listing(error: StoreError) -> AnalyzeError {
@@ -141,7 +141,7 @@ fn every_status_fits_into_headers_however_long_the_request_was() {
     let long = "m".repeat(2048);
     fits(&failure(&AnalyzeError::ModelUnknown { model: long.clone() }).into_status(Some(&id)));
     fits(
-        &failure(&AnalyzeError::Model { model: long, error: ModelError::ProfileRequired, calls: 1 })
+        &failure(&AnalyzeError::Model { model: long, error: ModelError::ProfileRequired, calls: 1, retry_after: None })
             .into_status(Some(&id)),
     );
     let violations: Vec<_> = (0..200)
