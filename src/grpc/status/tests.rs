@@ -75,7 +75,11 @@ fn every_error() -> Vec<AnalyzeError> {
         model(ModelError::Unavailable { detail: detail(), retryable: false }),
         model(ModelError::ImageUnreadable),
         AnalyzeError::FeaturesUnsupported { features: vec!["text"] },
-        AnalyzeError::Answer { model: "m".into(), error: Unreadable { reason: detail() }, calls: 1 },
+        AnalyzeError::Answer {
+            model: "m".into(),
+            error: Unreadable { reason: detail(), ..Default::default() },
+            calls: 1,
+        },
         AnalyzeError::DeadlineExceeded { stage: Stage::Fetch },
         AnalyzeError::DeadlineTooShort { remaining: Duration::from_millis(7), needed: Duration::from_millis(100) },
         AnalyzeError::Overloaded { limit: 256, unit: "requests" },
