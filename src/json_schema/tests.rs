@@ -267,10 +267,8 @@ fn worst() -> Vec<(&'static str, Value, Value)> {
     let alternatives: Vec<_> = (0..400).map(|n| json!({"const": format!("x{n}")})).collect();
     let nested =
         (0..12).fold(json!({"type": "string"}), |schema, _| json!({"anyOf": [schema, {"items": {"type": "null"}}]}));
-    let unevaluated = (0..4).fold(
-        json!({"properties": {"b": {}}}),
-        |schema, _| json!({"allOf": [schema], "unevaluatedProperties": false}),
-    );
+    let unevaluated = (0..4)
+        .fold(json!({"properties": {"b": {}}}), |schema, _| json!({"allOf": [schema], "unevaluatedProperties": false}));
     let patterns: Vec<_> = (0..50).map(|n| json!({"pattern": format!("(a|b)*a(a|b){{{}}}c", 100 + n)})).collect();
     let ab: String =
         (0..40_000_u32).map(|n| if (n.wrapping_mul(2_654_435_761) >> 13) & 1 == 0 { 'a' } else { 'b' }).collect();
