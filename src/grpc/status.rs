@@ -150,14 +150,17 @@ pub(super) fn invalid(violations: &[Violation]) -> Failure {
         listed.push(entry);
     }
     let unlisted = violations.len() - listed.len();
-    let fields: Vec<&str> = listed.iter().map(|violation| violation.field.as_str()).collect();
-    let mut message = match violations {
-        [only] => format!("{} {}.", only.field, only.description),
-        several => format!("{} fields are invalid: {}.", several.len(), fields.join(", ")),
+    let mut fields: Vec<&str> = listed.iter().map(|violation| violation.field.as_str()).collect();
+    // A schema may be wrong in many places.
+    fields.dedup();
+    let message = match (violations, fields.as_slice()) {
+        ([only], _) => format!("{} {}.", only.field, only.description),
+        (several, _) if unlisted > 0 => {
+            format!("{} fields are invalid; the first {} are listed.", several.len(), listed.len())
+        }
+        (several, [field]) => format!("{field} is invalid in {} ways.", several.len()),
+        (_, fields) => format!("{} fields are invalid: {}.", fields.len(), fields.join(", ")),
     };
-    if unlisted > 0 {
-        message = format!("{} fields are invalid; the first {} are listed.", violations.len(), listed.len());
-    }
     Failure::new(Code::InvalidArgument, "FIELD_INVALID", message)
         .detail("BadRequest", &pb::BadRequest { field_violations: listed })
 }
@@ -237,8 +240,8 @@ pub(super) fn of_the_transport(code: Code, message: &str) -> Failure {
     }
 }
 
-/// Something the contract names that this version does not do.
-pub(super) fn unimplemented(what: &str) -> Failure {
+/// Something that a client asks for and this version does not have.
+fn unimplemented(what: &str) -> Failure {
     let message = format!("{what} is not implemented in this version.");
     Failure::new(Code::Unimplemented, "NOT_IMPLEMENTED", message).with("what", what)
 }
