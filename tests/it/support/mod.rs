@@ -2,8 +2,6 @@
 //! ones refuse, and generated pictures whose content is known.
 
 pub mod bedrock;
-mod bedrock_rules;
-mod bedrock_wire;
 pub mod images;
 mod loopback;
 pub mod many;
