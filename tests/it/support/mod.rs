@@ -5,6 +5,7 @@ pub mod bedrock;
 pub mod images;
 mod loopback;
 pub mod many;
+pub mod models;
 pub mod s3;
 mod s3_list;
 mod s3_wire;

@@ -129,7 +129,7 @@ pub const MODELS: [Facts; 20] = [
     Facts { needs_profile: false, ..other("nova-pro-v1:0", Vendor::Amazon, 10_000) },
     other("nova-2-lite-v1:0", Vendor::Amazon, 65_535),
     other("llama4", Vendor::Meta, 8_192),
-    other("pixtral-large-2502-v1:0", Vendor::Mistral, 8_192),
+    other("pixtral-large-2502-v1:0", Vendor::Mistral, 16_384),
     other("qwen3-vl-235b-a22b", Vendor::Qwen, 32_768),
 ];
 
