@@ -273,7 +273,23 @@ async fn the_configuration_is_printed_and_what_is_wrong_is_refused() {
     let output = command().arg("config").env("AWS_SECRET_ACCESS_KEY", "hunter2").output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("AWS_SECRET_ACCESS_KEY = (set)") && !text.contains("hunter2"), "{text}");
+    let output = command().arg("config").env("SIGHTLINE_MODELS", "/nonexistent.toml").output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent.toml"));
     let output = command().arg("serve").env("SIGHTLINE_LISTEN", "nowhere").output().await.unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--listen"));
+}
+
+#[tokio::test]
+async fn models_are_listed_for_people_and_for_programs() {
+    let (code, text, _) = output(&["models"]).await;
+    assert_eq!(code, 0);
+    assert!(text.lines().nth(1).unwrap().starts_with("default"), "{text}");
+    assert!(text.lines().any(|line| line.contains("claude-3-sonnet") && line.contains("ENDED")), "{text}");
+    let (code, text, _) = output(&["models", "--json", "--model", "precise", "--allowed-models", "fast"]).await;
+    assert_eq!(code, 0);
+    let models: Value = serde_json::from_str(&text).unwrap();
+    let names: Vec<_> = models.as_array().unwrap().iter().map(|model| &model["name"]).collect();
+    assert_eq!(names, ["claude-opus-5", "claude-haiku-5-5"]);
 }
