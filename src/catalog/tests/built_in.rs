@@ -122,7 +122,8 @@ fn documented() -> String {
         let ModelProfile { name, id, tier, thinking, fallbacks, .. } = model;
         let (edge, boxes, thinking) = (tier.max_edge, model.coordinates.word(), thinking.word());
         let (ways, fallbacks) = (ways.join(", "), fallbacks.join(", "));
-        let row = format!("| {name} | `{id}` | {edge} px{tokens} | {boxes} | {ways} | {thinking} | {price} | {fallbacks} |");
+        let row =
+            format!("| {name} | `{id}` | {edge} px{tokens} | {boxes} | {ways} | {thinking} | {price} | {fallbacks} |");
         table += &(row.replace("|  |", "| |") + "\n");
     }
     table
