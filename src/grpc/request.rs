@@ -1,5 +1,6 @@
 //! The request message to a job. Every violation is collected; nothing is guessed.
 
+mod extraction;
 pub(super) mod many;
 
 use std::collections::BTreeMap;
@@ -37,16 +38,7 @@ pub(super) struct Asked {
 
 /// Checks a request and says what it asks.
 pub(super) fn checked(message: proto::AnalyzeImageRequest) -> Result<Asked, Failure> {
-    implemented("features", message.features.as_ref())?;
     asked(Violations::default(), message).map_err(|violations| status::invalid(&violations))
-}
-
-/// Refuses what the contract names and this version does not do.
-fn implemented(field: &str, features: Option<&proto::Features>) -> Result<(), Failure> {
-    if features.is_some_and(|features| features.extraction.is_some()) {
-        return Err(status::unimplemented(&format!("{field}.extraction")));
-    }
-    Ok(())
 }
 
 /// What a request asks, unless something is wrong with it or was wrong before.
@@ -146,7 +138,8 @@ fn header_safe(field: &str, text: &str, violations: &mut Violations) {
 
 fn features(features: Option<proto::Features>, violations: &mut Violations) -> Option<Features> {
     let Some(wire) = features.filter(|features| *features != proto::Features::default()) else {
-        let description = "asks for nothing; set at least one of description, sensitivity, labels, text, prompt";
+        let description =
+            "asks for nothing; set at least one of description, sensitivity, labels, text, prompt, extraction";
         violations.required("features", description);
         return None;
     };
@@ -156,7 +149,7 @@ fn features(features: Option<proto::Features>, violations: &mut Violations) -> O
         labels: wire.labels.map(|request| labels(request, violations)),
         text: wire.text.is_some(),
         prompt: wire.prompt.map(|request| prompt(request, violations)),
-        extraction: None,
+        extraction: wire.extraction.and_then(|request| extraction::read(request, violations)),
     })
 }
 

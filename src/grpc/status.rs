@@ -150,14 +150,17 @@ pub(super) fn invalid(violations: &[Violation]) -> Failure {
         listed.push(entry);
     }
     let unlisted = violations.len() - listed.len();
-    let fields: Vec<&str> = listed.iter().map(|violation| violation.field.as_str()).collect();
-    let mut message = match violations {
-        [only] => format!("{} {}.", only.field, only.description),
-        several => format!("{} fields are invalid: {}.", several.len(), fields.join(", ")),
+    let mut fields: Vec<&str> = listed.iter().map(|violation| violation.field.as_str()).collect();
+    // A schema may be wrong in many places.
+    fields.dedup();
+    let message = match (violations, fields.as_slice()) {
+        ([only], _) => format!("{} {}.", only.field, only.description),
+        (several, _) if unlisted > 0 => {
+            format!("{} fields are invalid; the first {} are listed.", several.len(), listed.len())
+        }
+        (several, [field]) => format!("{field} is invalid in {} ways.", several.len()),
+        (_, fields) => format!("{} fields are invalid: {}.", fields.len(), fields.join(", ")),
     };
-    if unlisted > 0 {
-        message = format!("{} fields are invalid; the first {} are listed.", violations.len(), listed.len());
-    }
     Failure::new(Code::InvalidArgument, "FIELD_INVALID", message)
         .detail("BadRequest", &pb::BadRequest { field_violations: listed })
 }
@@ -169,7 +172,7 @@ pub(super) fn failure(error: &AnalyzeError) -> Failure {
         AnalyzeError::ContentTooLarge { actual, limit } => image::too_many_bytes(*actual, *limit),
         AnalyzeError::Store { object, error } => storage::failure(object, error),
         AnalyzeError::Image(error) => image::failure(error),
-        AnalyzeError::Model { model, error, calls } => model::failure(model, error, *calls),
+        AnalyzeError::Model { model, error, calls, retry_after } => model::failure(model, error, *calls, *retry_after),
         AnalyzeError::FeaturesUnsupported { features } => model::unsupported(features),
         AnalyzeError::Answer { model, calls, .. } => model::unreadable(model, *calls),
         AnalyzeError::DeadlineExceeded { stage } => {
@@ -183,6 +186,10 @@ pub(super) fn failure(error: &AnalyzeError) -> Failure {
                 needed.as_millis()
             );
             Failure::new(Code::DeadlineExceeded, "DEADLINE_TOO_SHORT", message).with("stage", "model")
+        }
+        AnalyzeError::RequestIdReused => {
+            let message = "The request_id was used before, for a request with other content. Choose another one.";
+            Failure::new(Code::AlreadyExists, "REQUEST_ID_REUSED", message)
         }
         AnalyzeError::Overloaded { limit, unit } => {
             let message = format!("The server has {limit} {unit} in progress, as many as it takes. Try again shortly.");
@@ -233,8 +240,8 @@ pub(super) fn of_the_transport(code: Code, message: &str) -> Failure {
     }
 }
 
-/// Something the contract names that this version does not do.
-pub(super) fn unimplemented(what: &str) -> Failure {
+/// Something that a client asks for and this version does not have.
+fn unimplemented(what: &str) -> Failure {
     let message = format!("{what} is not implemented in this version.");
     Failure::new(Code::Unimplemented, "NOT_IMPLEMENTED", message).with("what", what)
 }

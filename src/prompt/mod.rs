@@ -5,6 +5,7 @@
 //! the set of features alone, so no caller can change it. A free prompt that is all that is asked goes to the model as
 //! it is, without a schema.
 
+mod correction;
 mod schema;
 
 use serde_json::Value;
@@ -12,6 +13,8 @@ use serde_json::Value;
 use crate::domain::{
     Coordinates, DEFAULT_SENSITIVITY_CATEGORIES, Features, LabelsRequest, SensitivityRequest, Size, Strategy,
 };
+
+pub use correction::complaint;
 
 /// Version of the prompts and the schema. Changes whenever either does.
 pub const PROMPT_VERSION: &str = "2026-11.1";

@@ -322,14 +322,14 @@ async fn throttling_is_tried_again_and_counted() {
 }
 
 #[tokio::test]
-async fn what_is_not_built_yet_says_so() {
+async fn a_schema_that_cannot_be_used_is_refused_before_anything_is_read() {
     let service = Service::start().await;
     let features = Features { extraction: Some(ExtractionFeature::default()), ..Default::default() };
-    assert_error(
-        service.analyze(content(&photo("rocket.jpg"), features)).await,
-        Code::Unimplemented,
-        "NOT_IMPLEMENTED",
-    );
+    let outcome = service.analyze(content(&photo("rocket.jpg"), features)).await;
+    let (_, details) = assert_error(outcome, Code::InvalidArgument, "FIELD_INVALID");
+    let violations = details.get::<pb::BadRequest>("BadRequest").unwrap().field_violations;
+    assert_eq!(violations[0].field, "features.extraction.json_schema");
+    assert!(service.bedrock.requests().is_empty());
 }
 
 #[tokio::test]

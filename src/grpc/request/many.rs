@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Asked, asked, check_bucket, check_key_length, features, implemented, options, unknown_value};
+use super::{Asked, asked, check_bucket, check_key_length, features, options, unknown_value};
 use crate::{
     grpc::{
         status::{self, Failure},
@@ -41,7 +41,6 @@ pub(in crate::grpc) fn settings(
     config: proto::AnalyzeManyConfig,
     limits: StreamLimits,
 ) -> Result<(Settings, Defaults), Failure> {
-    implemented("config.features", config.features.as_ref())?;
     let mut violations = Violations::default();
     if config.features.is_some() {
         features(config.features.clone(), &mut violations);
@@ -143,8 +142,8 @@ fn item(wire: proto::AnalyzeManyItem, defaults: &Defaults) -> Request<Failure> {
         options: wire.options.or_else(|| defaults.options.clone()),
         ..proto::AnalyzeImageRequest::default()
     };
-    let task = implemented("features", message.features.as_ref())
-        .and_then(|()| asked(violations, message).map_err(|violations| status::invalid(&violations)))
+    let task = asked(violations, message)
+        .map_err(|violations| status::invalid(&violations))
         .map(|Asked { source, features, options, .. }| Task { source, features, options });
     Request::Item { id: fits.then_some(wire.item_id), shown_id, task }
 }

@@ -122,3 +122,55 @@ fn language_tags() {
         assert_eq!(is_language_tag(tag), valid, "{tag}");
     }
 }
+
+fn extraction(schema: serde_json::Value, instruction: &str) -> proto::Features {
+    let serde_json::Value::Object(schema) = schema else { panic!("an object") };
+    let schema = crate::grpc::structs::from_json(schema);
+    let extraction = proto::ExtractionFeature { json_schema: Some(schema), instruction: instruction.to_owned() };
+    proto::Features { extraction: Some(extraction), ..Default::default() }
+}
+
+fn extract(schema: serde_json::Value) -> Result<Asked, Vec<Violation>> {
+    let features = Some(extraction(schema, "Amounts are in euros."));
+    asked(Violations::default(), proto::AnalyzeImageRequest { features, ..valid() })
+}
+
+#[test]
+fn a_schema_comes_as_it_was_written() {
+    let schema = serde_json::json!({"type": "object", "properties": {"total": {"type": "number", "minimum": 0.5}},
+        "maxProperties": 7, "additionalProperties": false, "default": null, "required": ["total"]});
+    let asked = extract(schema.clone()).unwrap();
+    let extraction = asked.features.extraction.unwrap();
+    assert_eq!(extraction.schema, schema);
+    assert_eq!(extraction.schema.to_string(), schema.to_string(), "whole numbers stay whole");
+    assert_eq!(extraction.instruction, "Amounts are in euros.");
+}
+
+#[test]
+fn everything_wrong_with_an_extraction_is_said_at_once() {
+    let schema =
+        serde_json::json!({"type": "array", "properties": {"a/b": {"$ref": "#/nowhere"}, "c": {"minimum": "x"}}});
+    let features = Some(extraction(schema, &"i".repeat(4097)));
+    let found = asked(Violations::default(), proto::AnalyzeImageRequest { features, ..valid() }).unwrap_err();
+    let found = found.into_iter().map(|v| format!("{} {}: {}", v.field, v.reason, v.description));
+    insta::assert_snapshot!(found.collect::<Vec<_>>().join("\n"));
+    for schema in [None, Some(prost_types::Struct::default())] {
+        let extraction = Some(proto::ExtractionFeature { json_schema: schema, ..Default::default() });
+        let features = Some(proto::Features { extraction, ..Default::default() });
+        let expected = [("features.extraction.json_schema".to_owned(), "REQUIRED")];
+        assert_eq!(fields(proto::AnalyzeImageRequest { features, ..valid() }), expected);
+    }
+}
+
+#[test]
+fn the_deepest_schema_fits_into_the_messages_of_a_stream() {
+    use prost::Message as _;
+    let most = crate::json_schema::MAX_SCHEMA_DEPTH;
+    let inner = (2..most).fold(serde_json::json!({}), |schema, _| serde_json::json!({"not": schema}));
+    let schema = serde_json::json!({"type": "object", "not": inner});
+    let item = proto::AnalyzeManyItem { features: Some(extraction(schema.clone(), "")), ..Default::default() };
+    let payload = Some(proto::analyze_many_request::Payload::Item(item));
+    let bytes = proto::AnalyzeManyRequest { payload }.encode_to_vec();
+    assert!(proto::AnalyzeManyRequest::decode(bytes.as_slice()).is_ok());
+    assert!(extract(schema).is_ok());
+}
