@@ -67,14 +67,6 @@ pub struct Reading {
     pub mistakes: Vec<String>,
 }
 
-impl Reading {
-    /// What this reading and one of a later answer to the same question hold together.
-    pub fn joined(self, later: Self) -> Self {
-        let _ = self;
-        later
-    }
-}
-
 /// Nothing that was asked for could be read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 #[error("the model's answer cannot be used: {reason}")]

@@ -95,7 +95,7 @@ fn correction(first: &Try, draft: &Draft<'_>) -> Option<Correction> {
     let mistakes = match &first.reading {
         Ok(reading) if reading.mistakes.is_empty() || is_cut || draft.model.is_detector => return None,
         Ok(reading) => reading.mistakes.clone(),
-        Err(Unreadable { reason }) => vec![reason.clone()],
+        Err(Unreadable { mistakes, .. }) => mistakes.clone(),
     };
     let complaint =
         prompt::complaint(&mistakes, is_cut, draft.strategy(), draft.topic.features.prompt_alone().is_some());
