@@ -79,7 +79,7 @@ fn everything() -> ImageAnalysis {
             requested: "global.anthropic.claude-sonnet-5".into(),
             served: "global.anthropic.claude-sonnet-5".into(),
             region: "us-east-1".into(),
-            prompt_version: "2026-11.1".into(),
+            prompt_version: "2026-11.2".into(),
             stop_reason: StopReason::MaxTokens.into(),
             ..ModelInfo::default()
         }),
