@@ -168,3 +168,21 @@ fn no_width_and_no_text_panics() {
         render(&everything(), width);
     }
 }
+
+#[test]
+fn extracted_values_are_shown_as_json() {
+    let serde_json::Value::Object(values) = serde_json::json!({
+        "gate": "\u{1b}[2J\u{202e}B 12", "bags": 2, "stops": [{"city": "서울"}, {"city": "Frankfurt am Main"}], "seat": null
+    }) else {
+        panic!("an object")
+    };
+    let values = Some(proto::structs::from_json(values));
+    let model = ModelInfo { served: "m".into(), requested: "m".into(), cached: true, ..ModelInfo::default() };
+    let analysis = ImageAnalysis {
+        extraction: Some(proto::Extraction { values }),
+        model: Some(model),
+        usage: Some(Usage { image_token_count: 1612, estimated_cost_usd: Some(0.0), ..Usage::default() }),
+        ..ImageAnalysis::default()
+    };
+    insta::assert_snapshot!(render(&analysis, 60));
+}
