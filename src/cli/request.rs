@@ -85,9 +85,9 @@ pub struct RequestArgs {
     #[arg(long, help_heading = "Model")]
     pub reject_oversize: bool,
 
-    /// Whether an earlier result for the same picture and question may be taken, and a new one kept. [default:
-    /// read-write]
-    #[arg(long, value_name = "MODE", help_heading = "Model")]
+    /// What to do with earlier results for the same picture and question: take one and keep a new one (read-write, the
+    /// default), ask again and keep the new one (refresh), or neither (off).
+    #[arg(long, value_name = "MODE", hide_possible_values = true, help_heading = "Model")]
     pub cache: Option<CacheMode>,
 
     /// Show the model's own answer too.
