@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     adapters::{self, BedrockModel, Clients, Endpoints, S3Store},
     config::Config,
+    domain::ModelProfile,
     grpc::{Service, Transport},
     pipeline::Analyzer,
 };
@@ -49,7 +50,7 @@ impl App {
     pub async fn new(config: &Config, endpoints: Option<&Endpoints>) -> Self {
         let clients = adapters::connect(endpoints, config.request_timeout).await;
         let store = S3Store::new(clients.s3.clone());
-        let model = BedrockModel::new(clients.bedrock.clone(), clients.region.clone());
+        let model = BedrockModel::new(clients.bedrock.clone(), clients.region.clone(), &models_of(config));
         let analyzer = Analyzer::new(Arc::new(store), Arc::new(model), config.models.clone(), config.limits.clone());
         Self {
             service: Service::new(Arc::new(analyzer), config.max_message_bytes, config.request_timeout),
@@ -57,4 +58,10 @@ impl App {
             clients,
         }
     }
+}
+
+/// Every model that may be asked: those that callers may name, and those that are asked in their place.
+fn models_of(config: &Config) -> Vec<ModelProfile> {
+    let models = &config.models;
+    models.rows().flat_map(|(_, model)| [vec![model.clone()], models.fallbacks_of(model)].concat()).collect()
 }

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use sightline::{
     app::App,
-    cli::{self, analyze::AnalyzeArgs, analyze_many::AnalyzeManyArgs, health::HealthArgs},
-    config::{self, ServerArgs},
+    cli::{self, analyze::AnalyzeArgs, analyze_many::AnalyzeManyArgs, health::HealthArgs, models::ModelsArgs},
+    config::{self, Config, ServerArgs},
     serve, telemetry,
 };
 
@@ -32,6 +32,8 @@ enum Command {
     AnalyzeMany(Box<AnalyzeManyArgs>),
     /// Print the configuration that `serve` would run with, secrets redacted.
     Config(Box<ServerArgs>),
+    /// List the models that `serve` would offer, and what the catalogue says of each.
+    Models(Box<ModelsArgs>),
     /// Ask a server whether it is serving: exit code 0 when it is, 1 when not.
     Health(HealthArgs),
 }
@@ -61,6 +63,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Models(args) => {
+            print!("{}", cli::models::run(&args)?);
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Health(args) => cli::health::run(args).await,
     }
 }
@@ -68,12 +74,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
     telemetry::start(&args.log, args.log_format).context("--log cannot be read")?;
     let config = args.config()?;
-    if config.limits.max_in_flight_bytes / 4 < config.limits.max_image_bytes {
-        tracing::warn!(
-            "--max-in-flight-bytes is less than four times --max-image-bytes: the largest pictures are OVERLOADED while streams \
-             are busy"
-        );
-    }
+    warn(&config);
     let listener = serve::bind(config.listen).await?;
     #[cfg(feature = "embedded")]
     let stack = match &config.embedded {
@@ -98,6 +99,30 @@ async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
         stack.stop().await;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what works, but hardly as it was meant.
+fn warn(config: &Config) {
+    if config.limits.max_in_flight_bytes / 4 < config.limits.max_image_bytes {
+        tracing::warn!(
+            "--max-in-flight-bytes is less than four times --max-image-bytes: the largest pictures are OVERLOADED while streams \
+             are busy"
+        );
+    }
+    for (name, model) in config.models.rows() {
+        if !model.is_familiar {
+            tracing::warn!(
+                name,
+                model = model.id,
+                "the catalogue does not know the model: it is asked with careful defaults; describe it in a file for --models"
+            );
+        }
+    }
+    let default = config.models.default_model();
+    if default.has_ended {
+        let end_of_life = config.models.end_of_life(default).unwrap_or_default();
+        tracing::warn!(model = default.id, end_of_life, "the default model has ended: choose another one with --model");
+    }
 }
 
 /// What points an AWS SDK or the AWS command line at the embedded stack.

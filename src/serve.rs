@@ -82,6 +82,7 @@ pub async fn start_embedded(listen: SocketAddr, stack: &crate::embedded::Embedde
     // The stack knows this one model, whatever the environment names for the server on AWS.
     args.model = Some(stack.model_id().to_owned());
     args.allowed_models = Some(Vec::new());
+    args.models = None;
     let app = App::new(&args.config()?, Some(&crate::app::endpoints(stack))).await;
     start(listen, app).await
 }

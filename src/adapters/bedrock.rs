@@ -1,17 +1,13 @@
-//! Claude on Amazon Bedrock, through InvokeModel.
+//! Models on Amazon Bedrock: Claude through InvokeModel, all others through Converse.
+
+use std::collections::HashMap;
 
 use async_trait::async_trait;
-use aws_sdk_bedrockruntime::{
-    Client,
-    config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
-    operation::{RequestId, invoke_model::InvokeModelError},
-    primitives::Blob,
-};
+use aws_sdk_bedrockruntime::{Client, operation::RequestId, primitives::Blob};
 
-use super::{clients::is_credentials_failure, messages, s3::chain};
+use super::{clients::in_region, converse, errors::meaning, messages};
 use crate::{
-    domain::ModelProfile,
+    domain::{Api, ModelProfile},
     pipeline::{ModelError, Question, Reply, VisionModel},
 };
 
@@ -20,114 +16,75 @@ use crate::{
 pub struct BedrockModel {
     client: Client,
     region: String,
+    /// Clients of the other Regions that models are asked in.
+    elsewhere: HashMap<String, Client>,
 }
 
 impl BedrockModel {
-    /// A model endpoint over `client`, whose requests go to `region`.
-    pub fn new(client: Client, region: String) -> Self {
-        Self { client, region }
+    /// A model endpoint over `client`, whose requests go to `region`; those to `models` that name another Region go there,
+    /// with the same settings.
+    pub fn new<'a>(client: Client, region: String, models: impl IntoIterator<Item = &'a ModelProfile>) -> Self {
+        let mut elsewhere = HashMap::new();
+        for named in models.into_iter().filter_map(region_of).filter(|named| *named != region) {
+            elsewhere.entry(named.to_owned()).or_insert_with(|| in_region(&client, named));
+        }
+        Self { client, region, elsewhere }
     }
+
+    fn client(&self, model: &ModelProfile) -> &Client {
+        region_of(model).and_then(|region| self.elsewhere.get(region)).unwrap_or(&self.client)
+    }
+}
+
+/// The Region that a model's entry names, or its ARN: a resource can only be asked where it lies.
+fn region_of(model: &ModelProfile) -> Option<&str> {
+    let of_arn = || {
+        let mut parts = model.id.split(':');
+        (parts.next() == Some("arn")).then(|| parts.nth(2)).flatten().filter(|region| !region.is_empty())
+    };
+    model.region.as_deref().or_else(of_arn)
 }
 
 #[async_trait]
 impl VisionModel for BedrockModel {
     async fn ask(&self, question: &Question) -> Result<Reply, ModelError> {
-        // A map of strings always has a JSON form.
-        let tags = (!question.tags.is_empty()).then(|| serde_json::to_string(&question.tags).unwrap_or_default());
-        let request = self
-            .client
-            .invoke_model()
-            .model_id(&question.model.id)
-            .content_type("application/json")
-            .accept("application/json")
-            .set_request_metadata(tags)
-            .body(Blob::new(messages::request(question)));
-        let output = request.send().await.map_err(|error| meaning(&error))?;
-        messages::reply(output.body().as_ref(), output.request_id().map(str::to_owned))
-    }
-
-    fn region<'a>(&'a self, _model: &'a ModelProfile) -> &'a str {
-        &self.region
-    }
-}
-
-type InvokeError = SdkError<InvokeModelError, HttpResponse>;
-
-/// What an error of the SDK means.
-fn meaning(error: &InvokeError) -> ModelError {
-    let SdkError::ServiceError(service) = error else { return without_answer(error) };
-    let status = service.raw().status().as_u16();
-    let code = service.err().code().unwrap_or_default();
-    let message = service.err().message().unwrap_or_default();
-    // The service's words may hold parts of the request: they stay out of errors and of the ordinary log.
-    tracing::debug!(status, code, message, "Bedrock answered an error");
-    let detail = format!("{status} {code}");
-    let unavailable = |detail, retryable| ModelError::Unavailable { detail, retryable };
-    match (code, status) {
-        ("ThrottlingException" | "TooManyRequestsException", _) => ModelError::Throttled,
-        ("ModelNotReadyException", _) => unavailable(detail, true),
-        (_, 429) => ModelError::Throttled,
-        ("ServiceQuotaExceededException", _) => ModelError::QuotaExceeded,
-        (
-            "UnrecognizedClientException"
-            | "ExpiredTokenException"
-            | "InvalidSignatureException"
-            | "IncompleteSignatureException"
-            | "MissingAuthenticationTokenException",
-            _,
-        ) => ModelError::Credentials { detail },
-        ("AccessDeniedException", _) | (_, 401 | 403) => ModelError::NotEnabled { detail },
-        ("ResourceNotFoundException", _) | (_, 404) => ModelError::EndOfLife,
-        // The model worked on it and may be paid for it.
-        ("ModelTimeoutException", _) | (_, 408) => unavailable(detail, false),
-        ("ModelErrorException", _) | (_, 424) => model_fault(service.err(), detail),
-        ("ValidationException", _) => invalid(message, detail),
-        (_, 500..=599) => unavailable(detail, true),
-        _ => ModelError::Rejected { detail },
-    }
-}
-
-/// A fault that the model itself reported: the service's when its own status says so, else ours.
-fn model_fault(error: &InvokeModelError, detail: String) -> ModelError {
-    match error {
-        InvokeModelError::ModelErrorException(fault)
-            if fault.original_status_code().is_some_and(|code| code >= 500) =>
-        {
-            ModelError::Unavailable { detail, retryable: true }
+        let client = self.client(&question.model);
+        match question.model.api {
+            Api::Messages => invoke(client, question).await,
+            Api::Converse => converse(client, question).await,
         }
-        _ => ModelError::Rejected { detail },
+    }
+
+    fn region<'a>(&'a self, model: &'a ModelProfile) -> &'a str {
+        region_of(model).filter(|region| self.elsewhere.contains_key(*region)).unwrap_or(&self.region)
     }
 }
 
-/// The service tells these apart by its words alone.
-fn invalid(message: &str, detail: String) -> ModelError {
-    let message = message.to_ascii_lowercase();
-    if message.contains("on-demand throughput") {
-        ModelError::ProfileRequired
-    } else if message.contains("model identifier is invalid") {
-        ModelError::NotEnabled { detail }
-    } else if message.contains("end of life") || message.contains("end of its life") {
-        ModelError::EndOfLife
-    } else if message.contains("could not process image") {
-        ModelError::ImageUnreadable
-    } else if message.contains("content filter") {
-        ModelError::Filtered
-    } else {
-        ModelError::Rejected { detail }
-    }
+async fn invoke(client: &Client, question: &Question) -> Result<Reply, ModelError> {
+    // A map of strings always has a JSON form.
+    let tags = (!question.tags.is_empty()).then(|| serde_json::to_string(&question.tags).unwrap_or_default());
+    let request = client
+        .invoke_model()
+        .model_id(&question.model.id)
+        .content_type("application/json")
+        .accept("application/json")
+        .set_request_metadata(tags)
+        .body(Blob::new(messages::request(question)));
+    let output = request.send().await.map_err(|error| meaning(&error, question))?;
+    messages::reply(output.body().as_ref(), tool(question), output.request_id().map(str::to_owned))
 }
 
-/// No answer of the service. A connection that could not be made or broke is tried again; silence is not, for what the
-/// model works on is billed.
-fn without_answer(error: &InvokeError) -> ModelError {
-    let detail = chain(error);
-    if is_credentials_failure(error) {
-        return ModelError::Credentials { detail };
-    }
-    let retryable = match error {
-        // The SDK calls a connection that closed before the answer transient rather than an I/O error.
-        SdkError::DispatchFailure(failure) => failure.is_io() || failure.as_other().is_some(),
-        _ => false,
-    };
-    ModelError::Unavailable { detail, retryable }
+async fn converse(client: &Client, question: &Question) -> Result<Reply, ModelError> {
+    let unbuilt = |error| ModelError::Rejected { detail: format!("no request: {error}") };
+    let request = converse::request(client, question).map_err(unbuilt)?;
+    let output = request.send().await.map_err(|error| meaning(&error, question))?;
+    converse::reply(output, tool(question))
 }
+
+/// The name of the tool that the question may offer.
+fn tool(question: &Question) -> Option<&str> {
+    question.prompt.schema.as_ref().map(|schema| schema.name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -97,6 +97,12 @@ pub async fn connect(endpoints: Option<&Endpoints>, max_call_time: Duration) -> 
     }
 }
 
+/// A client like `client`, of its settings and connections, for another Region. An endpoint that was named stays.
+pub(super) fn in_region(client: &aws_sdk_bedrockruntime::Client, region: &str) -> aws_sdk_bedrockruntime::Client {
+    let config = client.config().to_builder().region(Region::new(region.to_owned()));
+    aws_sdk_bedrockruntime::Client::from_conf(config.build())
+}
+
 async fn from_environment() -> SdkConfig {
     let region = aws_config::meta::region::RegionProviderChain::default_provider().or_else(DEFAULT_REGION);
     aws_config::defaults(behavior_version()).region(region).load().await

@@ -4,6 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
+use super::turns::{Turns, Written, stop_reason, turns};
 use crate::{
     domain::{StopReason, Strategy, Usage},
     pipeline::{ModelError, Question, Reply, ThinkingParameter},
@@ -16,14 +17,31 @@ pub(super) fn request(question: &Question) -> Vec<u8> {
         r#"{{"anthropic_version":"bedrock-2023-05-31","max_tokens":{},"messages":[{{"role":"user","content":[{{"type":"image","source":{{"type":"base64","media_type":"{}","data":""#,
         question.max_output_tokens, question.media_type
     );
-    let text = Value::from(question.prompt.text.as_str());
-    let tail = format!(r#""}}}},{{"type":"text","text":{text}}}]}}]{}}}"#, settings(question));
+    let tail = format!(r#""}}}},{}]{}}}"#, words(question), settings(question));
     let encoded = question.image.len().div_ceil(3) * 4;
     let mut body = String::with_capacity(head.len() + encoded + tail.len());
     body.push_str(&head);
     STANDARD.encode_string(&question.image, &mut body);
     body.push_str(&tail);
     body.into_bytes()
+}
+
+/// What follows the picture up to the end of the messages.
+fn words(question: &Question) -> String {
+    let text = text_block(&question.prompt.text);
+    match turns(question) {
+        Turns::One => format!("{text}]}}"),
+        Turns::OneWith { complaint } => format!("{text},{}]}}", text_block(complaint)),
+        Turns::Three { answer, complaint } => {
+            let answer = json!({"role": "assistant", "content": [text_block(answer)]});
+            let complaint = json!({"role": "user", "content": [text_block(complaint)]});
+            format!("{text}]}},{answer},{complaint}")
+        }
+    }
+}
+
+fn text_block(text: &str) -> Value {
+    json!({"type": "text", "text": text})
 }
 
 /// What follows the messages: `,"system":..` and so on.
@@ -37,19 +55,35 @@ fn settings(question: &Question) -> String {
         let shortest = temperature.to_string().parse::<f64>().unwrap_or_default();
         fields.insert("temperature".to_owned(), Value::from(shortest));
     }
-    if question.thinking == ThinkingParameter::Disabled {
-        fields.insert("thinking".to_owned(), json!({"type": "disabled"}));
+    let mut output = Map::new();
+    match question.thinking {
+        ThinkingParameter::Unset => {}
+        ThinkingParameter::Disabled => drop(fields.insert("thinking".to_owned(), json!({"type": "disabled"}))),
+        ThinkingParameter::LowEffort => drop(output.insert("effort".to_owned(), json!("low"))),
     }
-    if let Some(tool) = &question.prompt.schema {
-        let choice = match question.strategy == Strategy::ForcedTool {
-            true => json!({"type": "tool", "name": tool.name}),
-            false => json!({"type": "auto"}),
-        };
-        let tool = json!({"name": tool.name, "description": tool.description, "input_schema": tool.schema});
-        fields.insert("tools".to_owned(), Value::Array(vec![tool]));
-        fields.insert("tool_choice".to_owned(), choice);
+    ask_for_shape(question, &mut fields, &mut output);
+    if !output.is_empty() {
+        fields.insert("output_config".to_owned(), Value::Object(output));
     }
     fields.into_iter().map(|(name, value)| format!(",{}:{value}", Value::from(name))).collect()
+}
+
+/// Asks for an answer of the prompt's schema, in `fields` or in what they say of the output.
+fn ask_for_shape(question: &Question, fields: &mut Map<String, Value>, output: &mut Map<String, Value>) {
+    let Some(schema) = &question.prompt.schema else { return };
+    let choice = match question.strategy {
+        Strategy::NativeSchema => {
+            output.insert("format".to_owned(), json!({"type": "json_schema", "schema": schema.schema}));
+            return;
+        }
+        Strategy::ForcedTool => json!({"type": "tool", "name": schema.name}),
+        Strategy::AutoTool => json!({"type": "auto"}),
+        // The prompt's own words show the schema.
+        Strategy::PromptedJson => return,
+    };
+    let tool = json!({"name": schema.name, "description": schema.description, "input_schema": schema.schema});
+    fields.insert("tools".to_owned(), Value::Array(vec![tool]));
+    fields.insert("tool_choice".to_owned(), choice);
 }
 
 #[derive(Deserialize)]
@@ -69,6 +103,8 @@ struct Block<'a> {
     r#type: String,
     #[serde(default)]
     text: String,
+    #[serde(default)]
+    name: String,
     #[serde(borrow, default)]
     input: Option<&'a RawValue>,
 }
@@ -82,22 +118,23 @@ struct Tokens {
     cache_creation_input_tokens: Option<u64>,
 }
 
-/// Reads the answer of one call: the tool's input byte for byte when there is one, else the text.
+/// Reads the answer of one call: the input of the tool that was offered, byte for byte, when there is one, else the text.
 ///
 /// # Errors
 /// [`ModelError::Malformed`] when it is no message.
-pub(super) fn reply(body: &[u8], upstream_request_id: Option<String>) -> Result<Reply, ModelError> {
+pub(super) fn reply(body: &[u8], tool: Option<&str>, upstream_request_id: Option<String>) -> Result<Reply, ModelError> {
     let message: Message<'_> =
         serde_json::from_slice(body).map_err(|error| ModelError::Malformed { detail: error.to_string() })?;
-    let tool_input = message.content.iter().find(|block| block.r#type == "tool_use").and_then(|block| block.input);
-    let text = match tool_input {
-        Some(input) => input.get().to_owned(),
-        None => {
-            message.content.iter().filter(|block| block.r#type == "text").map(|block| block.text.as_str()).collect()
+    let mut written = Written::default();
+    for block in message.content {
+        match (block.r#type.as_str(), block.input) {
+            ("text", _) => written.add_text(&block.text),
+            ("tool_use", Some(input)) => written.add_input(input.get().to_owned(), tool == Some(block.name.as_str())),
+            _ => {}
         }
-    };
+    }
     let intervened = message.guardrail_action.as_deref() == Some("INTERVENED");
-    let stop_reason = if intervened { StopReason::Filtered } else { stop_reason(message.stop_reason.as_deref()) };
+    let stop_reason = message.stop_reason.as_deref().map_or(StopReason::Unknown, stop_reason);
     let usage = Usage {
         input_tokens: message.usage.input_tokens.unwrap_or_default(),
         output_tokens: message.usage.output_tokens.unwrap_or_default(),
@@ -105,119 +142,9 @@ pub(super) fn reply(body: &[u8], upstream_request_id: Option<String>) -> Result<
         cache_write_tokens: message.usage.cache_creation_input_tokens.unwrap_or_default(),
         ..Usage::default()
     };
-    Ok(Reply { text, stop_reason, usage, upstream_request_id })
-}
-
-fn stop_reason(name: Option<&str>) -> StopReason {
-    match name {
-        Some("end_turn" | "tool_use" | "stop_sequence") => StopReason::EndTurn,
-        Some("max_tokens" | "model_context_window_exceeded") => StopReason::MaxTokens,
-        Some("refusal") => StopReason::Refusal,
-        Some("guardrail_intervened" | "content_filtered") => StopReason::Filtered,
-        _ => StopReason::Unknown,
-    }
+    let stop_reason = if intervened { StopReason::Filtered } else { stop_reason };
+    Ok(Reply { text: written.answer(), stop_reason, usage, upstream_request_id })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::{
-        catalog::Catalog,
-        domain::{Features, LabelsRequest, Size, Thinking},
-        prompt,
-    };
-
-    fn question(model: &str, features: &Features) -> Question {
-        let model = Catalog::built_in().unwrap().resolve(model);
-        let strategy = model.strategies[0];
-        let brief = prompt::Brief {
-            features,
-            language: "en",
-            size: Size::new(640, 427),
-            coordinates: model.coordinates,
-            strategy,
-        };
-        let thinking = match model.thinking {
-            Thinking::Disable => ThinkingParameter::Disabled,
-            _ => ThinkingParameter::Unset,
-        };
-        Question {
-            temperature: model.sampling.takes_temperature().then_some(0.0),
-            image: Bytes::from_static(b"\xff\xd8\xff picture"),
-            media_type: "image/jpeg",
-            prompt: prompt::build(&brief),
-            strategy,
-            thinking,
-            correction: None,
-            max_output_tokens: 1024,
-            tags: BTreeMap::new(),
-            model,
-        }
-    }
-
-    fn body(model: &str, features: &Features) -> Value {
-        serde_json::from_slice(&request(&question(model, features))).unwrap()
-    }
-
-    #[test]
-    fn the_body_for_the_default_model() {
-        let features = Features { labels: Some(LabelsRequest::default()), ..Default::default() };
-        let body = body("default", &features);
-        assert_eq!(body["thinking"], json!({"type": "disabled"}));
-        assert_eq!(body["tool_choice"], json!({"type": "tool", "name": "report_analysis"}));
-        for absent in ["temperature", "top_p", "top_k", "model", "stream"] {
-            assert!(body.get(absent).is_none(), "{absent}");
-        }
-        let content = &body["messages"][0]["content"];
-        assert_eq!(content[0]["source"]["media_type"], "image/jpeg");
-        let data = content[0]["source"]["data"].as_str().unwrap();
-        assert_eq!(STANDARD.decode(data).unwrap(), b"\xff\xd8\xff picture");
-        assert!(body["system"].as_str().unwrap().contains("640 pixels wide and 427 pixels high"));
-    }
-
-    #[test]
-    fn the_body_for_a_prompt_alone_is_the_original_guides() {
-        let prompt = "당신은 이미지 분석가입니다. \"제공된\" 사진을\n설명해주세요.";
-        let features = Features { prompt: Some(prompt.into()), ..Default::default() };
-        let body = body("anthropic.claude-3-sonnet-20240229-v1:0", &features);
-        let expected = json!({
-            "anthropic_version": "bedrock-2023-05-31",
-            "max_tokens": 1024,
-            "temperature": 0.0,
-            "messages": [{"role": "user", "content": [
-                {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "/9j/IHBpY3R1cmU="}},
-                {"type": "text", "text": prompt}
-            ]}]
-        });
-        assert_eq!(body, expected);
-    }
-
-    #[test]
-    fn the_tools_input_is_kept_byte_for_byte() {
-        let body = br#"{"content":[{"type":"text","text":"Sure."},{"type":"tool_use","id":"t","name":"n","input":{"a" : 1.0}}],
-            "stop_reason":"tool_use","usage":{"input_tokens":3,"output_tokens":4}}"#;
-        let reply = reply(body, None).unwrap();
-        assert_eq!(reply.text, r#"{"a" : 1.0}"#);
-        assert_eq!((reply.usage.input_tokens, reply.usage.output_tokens), (3, 4));
-        assert_eq!(reply.stop_reason, StopReason::EndTurn);
-    }
-
-    #[test]
-    fn thinking_is_no_answer_and_texts_are_joined() {
-        let body =
-            br#"{"content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"a"},{"type":"text","text":"b"}],
-            "stop_reason":"end_turn"}"#;
-        assert_eq!(reply(body, None).unwrap().text, "ab");
-    }
-
-    #[test]
-    fn what_is_no_message_is_malformed() {
-        for body in [&b"{}"[..], b"", b"<html>", b"{\"content\": 3}", b"\xff\xfe"] {
-            assert!(matches!(reply(body, None), Err(ModelError::Malformed { .. })));
-        }
-    }
-}
+mod tests;

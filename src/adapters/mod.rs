@@ -2,8 +2,15 @@
 
 mod bedrock;
 mod clients;
+mod converse;
+mod document;
+mod errors;
 mod messages;
+mod refusal;
 mod s3;
+#[cfg(test)]
+mod test_loopback;
+mod turns;
 
 pub use bedrock::BedrockModel;
 pub use clients::{Clients, Endpoints, StaticCredentials, connect};

@@ -2,22 +2,53 @@
 
 use serde_json::{Map, Value};
 
+use super::fields::{decode, field, get};
 use crate::domain::RawBox;
 
 /// Names under which models put an entry's box.
-const BOX_NAMES: [&str; 6] = ["box", "bounding_box", "boundingBox", "bbox", "position", "box_2d"];
+pub(super) const BOX_NAMES: &[&str] = &[
+    "box",
+    "bounding_box",
+    "bbox",
+    "position",
+    "box_2d",
+    "bbox_2d",
+    "location",
+    "rect",
+    "bounding_poly",
+    "bndbox",
+    "coordinates",
+    "bounds",
+];
+
+/// Names under which a box may hold its points.
+const POINT_NAMES: &[&str] = &["vertices", "points", "corners", "coordinates", "bounding_box", "box"];
 
 /// The value of an entry that holds its box, if the entry has one.
 pub(super) fn of_entry(entry: &Value) -> Option<&Value> {
-    BOX_NAMES.iter().find_map(|name| entry.get(name))
+    field(entry, BOX_NAMES)
 }
 
-/// Reads `{x1,y1,x2,y2}`, `[x1,y1,x2,y2]`, four named corners or points, or left, top, width and height. Numbers may be
-/// strings.
+/// Reads `{x1,y1,x2,y2}`, `[x1,y1,x2,y2]`, four named corners or points, left, top, width and height, or a centre and a
+/// size. Numbers may be strings, and all of it may be a string. Lists are never put in another order than x, y.
 pub(super) fn raw_box(value: &Value) -> Option<RawBox> {
     match value {
+        Value::String(text) => match decode(text) {
+            Some(decoded) => from_value(&decoded),
+            None => from_text(text),
+        },
+        other => from_value(other),
+    }
+}
+
+fn from_value(value: &Value) -> Option<RawBox> {
+    match value {
         Value::Array(items) => from_list(items),
-        Value::Object(fields) => two_corners(fields).or_else(|| edges(fields)).or_else(|| named_corners(fields)),
+        Value::Object(fields) => from_fields(fields).or_else(|| match get(fields, POINT_NAMES)? {
+            Value::Array(items) => from_list(items),
+            Value::Object(fields) => from_fields(fields),
+            _ => None,
+        }),
         _ => None,
     }
 }
@@ -32,49 +63,80 @@ pub(super) fn number(value: &Value) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
+fn from_fields(fields: &Map<String, Value>) -> Option<RawBox> {
+    two_corners(fields).or_else(|| edges(fields)).or_else(|| centre(fields)).or_else(|| named_corners(fields))
+}
+
 fn from_list(items: &[Value]) -> Option<RawBox> {
     match items {
+        // A list in a list.
+        [inner @ Value::Array(_)] => match inner.as_array()?.as_slice() {
+            [_, _, _, _] => from_value(inner),
+            _ => None,
+        },
         [x1, y1, x2, y2] if !x1.is_array() && !x1.is_object() => {
             Some(RawBox { x1: number(x1)?, y1: number(y1)?, x2: number(x2)?, y2: number(y2)? })
         }
-        _ => around(items.iter().map(point).collect::<Option<Vec<_>>>()?),
+        // Two to four corners, and the first again where they are drawn as a closed line.
+        _ if (2..=5).contains(&items.len()) => around(items.iter().map(point).collect::<Option<Vec<_>>>()?),
+        _ => None,
     }
 }
 
-fn get(fields: &Map<String, Value>, names: &[&str]) -> Option<f64> {
-    names.iter().find_map(|name| fields.get(*name)).and_then(number)
+/// `10, 20, 30, 40`
+fn from_text(text: &str) -> Option<RawBox> {
+    if text.len() > 100 {
+        return None;
+    }
+    let parts: Vec<f64> = text.split(',').map(|part| number(&Value::from(part))).collect::<Option<_>>()?;
+    match parts.as_slice() {
+        &[x1, y1, x2, y2] => Some(RawBox { x1, y1, x2, y2 }),
+        _ => None,
+    }
+}
+
+fn numbered(fields: &Map<String, Value>, names: &[&str]) -> Option<f64> {
+    get(fields, names).and_then(number)
 }
 
 fn two_corners(fields: &Map<String, Value>) -> Option<RawBox> {
+    // Who begins to count at 0 means the opposite corner by 1.
+    let from_zero = numbered(fields, &["x0"]).is_some();
+    let (first, opposite) = if from_zero { (["x0", "y0"], ["x1", "y1"]) } else { (["x1", "y1"], ["x2", "y2"]) };
+    let [x1, y1] = first;
+    let [x2, y2] = opposite;
     Some(RawBox {
-        x1: get(fields, &["x1", "x_min", "xmin"])?,
-        y1: get(fields, &["y1", "y_min", "ymin"])?,
-        x2: get(fields, &["x2", "x_max", "xmax"])?,
-        y2: get(fields, &["y2", "y_max", "ymax"])?,
+        x1: numbered(fields, &[x1, "x_min", "top_left_x"])?,
+        y1: numbered(fields, &[y1, "y_min", "top_left_y"])?,
+        x2: numbered(fields, &[x2, "x_max", "bottom_right_x"])?,
+        y2: numbered(fields, &[y2, "y_max", "bottom_right_y"])?,
     })
 }
 
 fn edges(fields: &Map<String, Value>) -> Option<RawBox> {
-    let (x1, y1) = (get(fields, &["left", "Left", "x"])?, get(fields, &["top", "Top", "y"])?);
-    let x2 = get(fields, &["right", "Right"]).or_else(|| Some(x1 + get(fields, &["width", "Width", "w"])?))?;
-    let y2 = get(fields, &["bottom", "Bottom"]).or_else(|| Some(y1 + get(fields, &["height", "Height", "h"])?))?;
-    Some(RawBox { x1, y1, x2, y2 })
+    let (x1, y1) = (numbered(fields, &["left", "x"])?, numbered(fields, &["top", "y"])?);
+    let far = |edge: &str, from: f64, extent: [&str; 2]| {
+        numbered(fields, &[edge]).or_else(|| Some(from + numbered(fields, &extent)?))
+    };
+    Some(RawBox { x1, y1, x2: far("right", x1, ["width", "w"])?, y2: far("bottom", y1, ["height", "h"])? })
+}
+
+fn centre(fields: &Map<String, Value>) -> Option<RawBox> {
+    let (x, y) =
+        (numbered(fields, &["cx", "center_x", "x_center"])?, numbered(fields, &["cy", "center_y", "y_center"])?);
+    let (width, height) = (numbered(fields, &["width", "w"])?, numbered(fields, &["height", "h"])?);
+    Some(RawBox { x1: x - width / 2.0, y1: y - height / 2.0, x2: x + width / 2.0, y2: y + height / 2.0 })
 }
 
 fn named_corners(fields: &Map<String, Value>) -> Option<RawBox> {
-    const CORNERS: [&str; 4] = ["topleft", "topright", "bottomright", "bottomleft"];
-    let plain = |name: &str| name.to_ascii_lowercase().replace(['_', '-', ' '], "");
-    let points: Vec<_> = fields
-        .iter()
-        .filter(|(name, _)| CORNERS.contains(&plain(name).as_str()))
-        .map(|(_, value)| point(value))
-        .collect();
+    const CORNERS: [&str; 4] = ["top_left", "top_right", "bottom_right", "bottom_left"];
+    let points: Vec<_> = CORNERS.iter().filter_map(|name| get(fields, &[name])).map(point).collect();
     around(points.into_iter().collect::<Option<Vec<_>>>()?)
 }
 
 fn point(value: &Value) -> Option<(f64, f64)> {
     match value {
-        Value::Object(fields) => Some((get(fields, &["x", "X"])?, get(fields, &["y", "Y"])?)),
+        Value::Object(fields) => Some((numbered(fields, &["x"])?, numbered(fields, &["y"])?)),
         Value::Array(items) => match items.as_slice() {
             [x, y] => Some((number(x)?, number(y)?)),
             _ => None,
@@ -83,9 +145,9 @@ fn point(value: &Value) -> Option<(f64, f64)> {
     }
 }
 
-/// The box around two to four corners. Corners that are named after one edge but lie on another still span the same box.
+/// The box around two or more corners. Corners that are named after one edge but lie on another still span the same box.
 fn around(points: Vec<(f64, f64)>) -> Option<RawBox> {
-    if !(2..=4).contains(&points.len()) {
+    if points.len() < 2 {
         return None;
     }
     let start = RawBox { x1: f64::INFINITY, y1: f64::INFINITY, x2: f64::NEG_INFINITY, y2: f64::NEG_INFINITY };
@@ -118,6 +180,16 @@ mod tests {
             json!({"TopLeft": corner(10, 20), "TopRight": corner(30, 20),
                    "BottomRight": corner(30, 60), "BottomLeft": corner(10, 60)}),
             json!({"top_left": [10, 20], "bottom_right": [30, 60]}),
+            json!({"x0": 10, "y0": 20, "x1": 30, "y1": 60}),
+            json!({"topLeftX": 10, "topLeftY": 20, "bottomRightX": 30, "bottomRightY": 60}),
+            json!({"cx": 20, "cy": 40, "w": 20, "h": 40}),
+            json!({"vertices": [corner(10, 20), corner(30, 20), corner(30, 60), corner(10, 60)]}),
+            json!({"coordinates": [10, 20, 30, 60]}),
+            json!([[10, 20, 30, 60]]),
+            json!([[10, 20], [30, 20], [30, 60], [10, 60], [10, 20]]),
+            json!("[10, 20, 30, 60]"),
+            json!("10, 20, 30, 60"),
+            json!("{x1: 10, y1: 20, x2: 30, y2: 60}"),
             // The original guide's example counts y upwards: the corners still span the same box.
             json!({"TopLeft": corner(10, 60), "TopRight": corner(30, 60),
                    "BottomRight": corner(30, 20), "BottomLeft": corner(10, 20)}),

@@ -1,5 +1,7 @@
 //! The JSON value inside a model's text.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::relaxed;
@@ -18,31 +20,61 @@ pub(super) struct Found {
 /// which may reach to the end of the text.
 const MOST_READ: usize = 4 << 20;
 
-/// Finds the answer in `text`: the whole text when it is JSON, else the longest value in it that `is_answer`.
-pub(super) fn value(text: &str, is_answer: impl Fn(&Value) -> bool) -> Option<Found> {
-    if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text) {
-        return Some(Found { value, repaired: false, cut: false });
+/// Most values that are kept of one text.
+const MOST_FOUND: usize = 16;
+
+/// Most times that a text may be a JSON string that holds a text.
+const MOST_STRINGS: usize = 3;
+
+/// Finds the answers in `text`, the longest first: the whole text when it is JSON, else the values in it. `accept` makes an
+/// answer of a value, or nothing when it is none; it is told whether the value is all of the text.
+pub(super) fn values(text: &str, accept: impl Fn(Value, bool) -> Option<Value>) -> Vec<Found> {
+    let mut text = Cow::Borrowed(text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}'));
+    let mut quoted = false;
+    for _ in 0..MOST_STRINGS {
+        match serde_json::from_str(&text) {
+            Ok(Value::String(inner)) => text = Cow::Owned(inner),
+            Ok(value) => {
+                let value = accept(value, true).map(|value| Found { value, repaired: quoted, cut: false });
+                return value.into_iter().collect();
+            }
+            Err(_) => break,
+        }
+        quoted = true;
     }
-    let mut best: Option<relaxed::Parsed> = None;
+    let mut found = scan(&text, &accept);
+    // JSON that was escaped as if it stood in a string.
+    if found.is_empty() && text.contains("\\\"") {
+        found = scan(&text.replace("\\\"", "\"").replace("\\n", "\n"), &accept);
+        quoted = true;
+    }
+    found.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
+    found.into_iter().map(|(_, found)| Found { repaired: found.repaired || quoted, ..found }).collect()
+}
+
+/// The answers in a text, each with its length in bytes.
+fn scan(text: &str, accept: &impl Fn(Value, bool) -> Option<Value>) -> Vec<(usize, Found)> {
+    let mut found = Vec::new();
     let (mut end, mut read) = (0, 0);
     for (start, _) in text.match_indices(['{', '[']) {
-        // Inside the answer that was already found.
+        // Inside an answer that was already found.
         if start < end {
             continue;
         }
-        let (parsed, reached) = text.get(start..).map(relaxed::parse)?;
+        let (parsed, reached) = relaxed::parse(text.get(start..).unwrap_or_default());
         read += reached;
-        if let Some(parsed) = parsed.filter(|parsed| is_answer(&parsed.value)) {
-            end = start + parsed.length;
-            if best.as_ref().is_none_or(|known| parsed.length > known.length) {
-                best = Some(parsed);
-            }
+        if let Some((length, answer)) = parsed.and_then(|parsed| {
+            let (repaired, cut) = (parsed.repaired, parsed.cut);
+            Some((parsed.length, Found { value: accept(parsed.value, false)?, repaired, cut }))
+        }) {
+            end = start + length;
+            found.push((length, answer));
         }
-        if read > MOST_READ {
+        if read > MOST_READ || found.len() == MOST_FOUND {
             break;
         }
     }
-    best.map(|parsed| Found { value: parsed.value, repaired: parsed.repaired, cut: parsed.cut })
+    found
 }
 
 #[cfg(test)]
@@ -52,7 +84,7 @@ mod tests {
     use super::*;
 
     fn find(text: &str) -> Option<Found> {
-        value(text, |value| value.get("a").is_some())
+        values(text, |value, _| value.get("a").is_some().then_some(value)).into_iter().next()
     }
 
     #[test]
@@ -69,6 +101,22 @@ mod tests {
             assert_eq!(found.value, json!({"a": [1]}), "{text}");
             assert!(!found.repaired && !found.cut, "{text}");
         }
+    }
+
+    #[test]
+    fn a_text_may_be_a_string_that_holds_the_answer() {
+        let plain = r#"{"a": ["x \"y\""]}"#;
+        let once = Value::from(plain).to_string();
+        for text in [format!("\u{feff}{plain}"), once.clone(), Value::from(once).to_string()] {
+            assert_eq!(find(&text).unwrap().value, json!({"a": ["x \"y\""]}), "{text}");
+        }
+        assert_eq!(find(r#"{\"a\": [1]}"#).unwrap().value, json!({"a": [1]}));
+    }
+
+    #[test]
+    fn the_longest_answer_comes_first() {
+        let found = values(r#"{"a": 1} then {"a": [1, 2]} and {"b": 3}"#, |value, _| value.get("a").cloned());
+        assert_eq!(found.iter().map(|found| found.value.clone()).collect::<Vec<_>>(), [json!([1, 2]), json!(1)]);
     }
 
     #[test]

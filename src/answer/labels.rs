@@ -1,63 +1,125 @@
 //! The list of labels: read, merged by name, filtered, ordered.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering, collections::HashMap};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Field, boxes, notes::Notes};
-use crate::domain::{Frame, Label, LabelInstance, LabelsRequest};
+use super::{Fault, Field, Reader, boxes, fields::field, notes::Notes, quality, shape};
+use crate::domain::{Label, LabelInstance, LabelsRequest};
 
-/// Reads the labels of an answer.
-pub(super) fn read(
-    object: &Value,
-    request: &LabelsRequest,
-    filter_vocabulary: bool,
-    frame: &Frame,
-    notes: &mut Notes,
-) -> Field<Vec<Label>> {
-    let Value::Array(items) = object.get("labels").ok_or(super::ABSENT)? else { return Err(super::WRONG_TYPE) };
-    let mut labels: Vec<Label> = Vec::new();
-    for item in items {
-        match label(item, frame, notes) {
-            Some(label) => merge(&mut labels, label),
-            None => notes.entry_dropped(),
+const NAMES: &[&str] = &["name", "label", "class", "class_name", "object"];
+
+impl Reader<'_> {
+    /// Reads the labels of an answer.
+    pub(super) fn labels(&self, object: &Value, request: &LabelsRequest, notes: &mut Notes) -> Field<Vec<Label>> {
+        let value = self.decoded(field(object, shape::names("labels")).ok_or(Fault::Absent)?, notes);
+        let mut labels = Merged::default();
+        for item in items(&value).ok_or(Fault::WrongForm)?.iter() {
+            match self.label(item, notes) {
+                Some(label) => labels.add(label),
+                None => notes.entry_dropped(),
+            }
+        }
+        let mut labels = labels.labels;
+        if self.answer.filter_vocabulary && !request.vocabulary.is_empty() {
+            labels.retain(|label| request.vocabulary.iter().any(|word| word.trim().to_lowercase() == label.name));
+        }
+        for label in &mut labels {
+            label
+                .instances
+                .sort_by(|a, b| order((a.confidence, a.bounding_box.area()), (b.confidence, b.bounding_box.area())));
+        }
+        quality::labels(&mut labels, notes);
+        if let Some(least) = request.min_confidence {
+            labels = labels.into_iter().filter_map(|label| confident(label, least)).collect();
+        }
+        labels.sort_by(|a, b| order((a.confidence, area(a)), (b.confidence, area(b))));
+        labels.truncate(request.max_results as usize);
+        Ok(labels)
+    }
+
+    fn label(&self, item: &Value, notes: &mut Notes) -> Option<Label> {
+        if let Value::String(name) = item {
+            return named(name, name, None, Vec::new());
+        }
+        let name = field(item, NAMES)?.as_str()?;
+        let display_name = field(item, &["display_name"]).and_then(Value::as_str);
+        let display_name = display_name.filter(|name| !name.trim().is_empty()).unwrap_or(name);
+        let said = self.confidence(item, notes);
+        let instances = self.instances(item, said, notes);
+        let surest = instances.iter().filter_map(|instance| instance.confidence).reduce(f32::max);
+        named(name, display_name, said.or(surest), instances)
+    }
+
+    fn instances(&self, item: &Value, said: Option<f32>, notes: &mut Notes) -> Vec<LabelInstance> {
+        let listed =
+            field(item, &["instances", "boxes", "occurrences", "locations"]).map(|value| self.decoded(value, notes));
+        match listed.as_deref() {
+            // One box where the list of them should be.
+            Some(one @ (Value::Object(_) | Value::Array(_))) if boxes::raw_box(one).is_some() || one.is_object() => {
+                self.instance(one, notes).into_iter().collect()
+            }
+            Some(Value::Array(items)) => items.iter().filter_map(|item| self.instance(item, notes)).collect(),
+            // The flat form: one box beside the name.
+            _ => {
+                let Some(value) = boxes::of_entry(item) else { return Vec::new() };
+                let place = notes.place(&self.frame, boxes::raw_box(value));
+                place.map(|bounding_box| LabelInstance { bounding_box, confidence: said }).into_iter().collect()
+            }
         }
     }
-    if filter_vocabulary && !request.vocabulary.is_empty() {
-        labels.retain(|label| request.vocabulary.iter().any(|word| word.trim().to_lowercase() == label.name));
+
+    /// An instance is its box: without one there is nothing to say.
+    fn instance(&self, item: &Value, notes: &mut Notes) -> Option<LabelInstance> {
+        let raw = boxes::of_entry(item).and_then(boxes::raw_box).or_else(|| boxes::raw_box(item));
+        let bounding_box = notes.place(&self.frame, raw)?;
+        Some(LabelInstance { bounding_box, confidence: self.confidence(item, notes) })
     }
-    if let Some(least) = request.min_confidence {
-        labels = labels.into_iter().filter_map(|label| confident(label, least)).collect();
+
+    /// A confidence in `[0, 1]`, as a number, as percent (`95%`), or as a bare number of percent where all of the answer's
+    /// are.
+    fn confidence(&self, item: &Value, notes: &mut Notes) -> Option<f32> {
+        let value = field(item, &["confidence", "score", "probability"])?;
+        let percent = value.as_str().and_then(|text| text.trim().strip_suffix('%'));
+        let read = match percent {
+            Some(text) => boxes::number(&Value::from(text)).map(|number| number / 100.0),
+            None => boxes::number(value).map(|number| {
+                notes.saw_confidence(number);
+                if self.percent { number / 100.0 } else { number }
+            }),
+        };
+        let read = read.filter(|number| (0.0..=1.0).contains(number));
+        if read.is_none() {
+            notes.confidence_dropped();
+        }
+        read.map(|number| number as f32)
     }
-    for label in &mut labels {
-        label
-            .instances
-            .sort_by(|a, b| order((a.confidence, a.bounding_box.area()), (b.confidence, b.bounding_box.area())));
-    }
-    labels.sort_by(|a, b| order((a.confidence, area(a)), (b.confidence, area(b))));
-    labels.truncate(request.max_results as usize);
-    Ok(labels)
 }
 
-fn label(item: &Value, frame: &Frame, notes: &mut Notes) -> Option<Label> {
-    if let Value::String(name) = item {
-        return named(name, name, None, Vec::new());
-    }
-    let text = |names: [&str; 2]| names.iter().find_map(|name| item.get(name)).and_then(Value::as_str);
-    let name = text(["name", "label"])?;
-    let display_name = text(["display_name", "displayName"]).filter(|name| !name.trim().is_empty()).unwrap_or(name);
-    let said = confidence(item, notes);
-    let instances: Vec<LabelInstance> = match item.get("instances") {
-        Some(Value::Array(items)) => items.iter().filter_map(|item| instance(item, frame, notes)).collect(),
-        // The flat form: one box beside the name.
-        _ if boxes::of_entry(item).is_some() => {
-            let place = notes.place(frame, boxes::of_entry(item).and_then(boxes::raw_box));
-            place.map(|bounding_box| LabelInstance { bounding_box, confidence: said }).into_iter().collect()
+/// The entries of the labels, which may stand in a list, under their names, or be a single one.
+fn items(value: &Value) -> Option<Cow<'_, [Value]>> {
+    match value {
+        Value::Array(items) => Some(Cow::Borrowed(items)),
+        Value::Object(fields) => {
+            if let Some(Value::Array(items)) = field(value, &["labels", "items", "objects"]) {
+                return Some(Cow::Borrowed(items));
+            }
+            if field(value, NAMES).is_some() {
+                return Some(Cow::Owned(vec![value.clone()]));
+            }
+            let named = |(name, value): (&String, &Value)| {
+                let mut entry = match value {
+                    Value::Object(fields) => fields.clone(),
+                    Value::Array(_) => Map::from_iter([("instances".to_owned(), value.clone())]),
+                    _ => return None,
+                };
+                entry.insert("name".to_owned(), Value::from(name.as_str()));
+                Some(Value::Object(entry))
+            };
+            fields.iter().map(named).collect::<Option<Vec<_>>>().map(Cow::Owned)
         }
-        _ => Vec::new(),
-    };
-    let surest = instances.iter().filter_map(|instance| instance.confidence).reduce(f32::max);
-    named(name, display_name, said.or(surest), instances)
+        _ => None,
+    }
 }
 
 fn named(name: &str, display_name: &str, confidence: Option<f32>, instances: Vec<LabelInstance>) -> Option<Label> {
@@ -65,30 +127,26 @@ fn named(name: &str, display_name: &str, confidence: Option<f32>, instances: Vec
     (!name.is_empty()).then(|| Label { name, display_name: display_name.trim().to_owned(), confidence, instances })
 }
 
-/// An instance is its box: without one there is nothing to say.
-fn instance(item: &Value, frame: &Frame, notes: &mut Notes) -> Option<LabelInstance> {
-    let raw = boxes::of_entry(item).and_then(boxes::raw_box).or_else(|| boxes::raw_box(item));
-    let bounding_box = notes.place(frame, raw)?;
-    Some(LabelInstance { bounding_box, confidence: confidence(item, notes) })
-}
-
-fn confidence(item: &Value, notes: &mut Notes) -> Option<f32> {
-    let value = item.get("confidence").filter(|value| !value.is_null())?;
-    let read = boxes::number(value).filter(|number| (0.0..=1.0).contains(number));
-    if read.is_none() {
-        notes.confidence_dropped();
-    }
-    read.map(|number| number as f32)
-}
-
 /// One label for each name: models sometimes write an entry for each occurrence.
-fn merge(labels: &mut Vec<Label>, label: Label) {
-    match labels.iter_mut().find(|known| known.name == label.name) {
-        Some(known) => {
-            known.confidence = known.confidence.into_iter().chain(label.confidence).reduce(f32::max);
-            known.instances.extend(label.instances);
+#[derive(Default)]
+struct Merged {
+    labels: Vec<Label>,
+    places: HashMap<String, usize>,
+}
+
+impl Merged {
+    fn add(&mut self, label: Label) {
+        let known = self.places.get(&label.name).copied().and_then(|place| self.labels.get_mut(place));
+        match known {
+            Some(known) => {
+                known.confidence = known.confidence.into_iter().chain(label.confidence).reduce(f32::max);
+                known.instances.extend(label.instances);
+            }
+            None => {
+                self.places.insert(label.name.clone(), self.labels.len());
+                self.labels.push(label);
+            }
         }
-        None => labels.push(label),
     }
 }
 

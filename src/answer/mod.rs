@@ -1,22 +1,42 @@
 //! The model's own words to a typed analysis.
 //!
-//! A model's answer is untrusted: it may be fenced, wrapped in prose, written as JavaScript rather than JSON, cut off in
-//! the middle, or hold boxes that lie outside the picture. What can be read is read and mended, and every mending is
-//! said in a warning; what cannot be read is named; nothing is made up.
+//! A model's answer is untrusted: it may be fenced, wrapped in prose or in other objects, written as JavaScript or Python
+//! rather than JSON, cut off in the middle, or hold boxes that lie outside the picture or were counted in another frame of
+//! it. What can be read is read and mended, and every mending is said in a warning; what cannot be read is named, for the
+//! caller and for the model; nothing is made up.
+//!
+//! [`read`] ends for any text, in time and memory that grow with its length alone, and never panics.
 
 mod boxes;
 mod extract;
+mod extraction;
+mod faults;
+mod fields;
+mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+mod join;
 mod labels;
 mod notes;
+mod quality;
 mod relaxed;
+mod sensitivity;
+mod shape;
+mod text;
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
 use crate::domain::{
-    Coordinates, DetectedText, Features, Findings, Frame, Labels, MissingCause, MissingFeature, SensitiveFinding,
-    Sensitivity, StopReason, TextLine, Verdict, Warning, WarningCode,
+    BoundingBox, Coordinates, Features, Findings, Frame, Labels, MissingCause, MissingFeature, StopReason, Warning,
+    WarningCode,
 };
 use boxes::raw_box;
+use extract::Found;
+use faults::Fault;
+use fields::{decode, field, words};
+use frames::Unit;
 use notes::Notes;
 
 /// A model's answer and how it is to be understood.
@@ -48,11 +68,13 @@ pub struct Reading {
 }
 
 /// Nothing that was asked for could be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 #[error("the model's answer cannot be used: {reason}")]
 pub struct Unreadable {
-    /// What is wrong, without the model's words.
+    /// What is wrong, in words for the caller.
     pub reason: String,
+    /// What is wrong and what is wanted, in words for the model.
+    pub mistakes: Vec<String>,
 }
 
 /// Reads a model's answer.
@@ -67,27 +89,31 @@ pub fn read(answer: &Answer<'_>) -> Result<Reading, Unreadable> {
     if answer.features.prompt_alone().is_some() {
         return plain_text(answer.text, notes);
     }
-    let found = extract::value(answer.text, |value| is_answer(value, answer.features))
-        .ok_or_else(|| Unreadable { reason: "it holds no JSON that answers".to_owned() })?;
+    let found = find(answer)?;
+    if found.cut && answer.stop_reason != StopReason::MaxTokens {
+        notes.output_cut();
+    }
     if found.repaired {
         notes.output_repaired();
     }
-    let reader = Reader { answer, cut: found.cut || answer.stop_reason == StopReason::MaxTokens };
-    let reading = reader.features(&as_object(found.value, answer.features), notes);
-    let missing = &reading.findings.missing;
-    if missing.len() == answer.features.names().len() {
-        return Err(Unreadable { reason: missing.iter().map(describe).collect::<Vec<_>>().join("; ") });
+    let cut = found.cut || answer.stop_reason == StopReason::MaxTokens;
+    let reading = read_object(answer, cut, &found.value, notes);
+    if reading.findings.missing.len() == answer.features.names().len() {
+        let reason = reading.findings.missing.iter().map(describe).collect::<Vec<_>>().join("; ");
+        return Err(Unreadable { reason, mistakes: reading.mistakes });
     }
     Ok(reading)
 }
 
 fn plain_text(text: &str, notes: Notes) -> Result<Reading, Unreadable> {
     if text.trim().is_empty() {
-        return Err(Unreadable { reason: "it is empty".to_owned() });
+        return Err(Unreadable { reason: EMPTY.to_owned(), mistakes: vec!["The answer is empty.".to_owned()] });
     }
     let findings = Findings { answer: Some(text.to_owned()), ..Findings::default() };
     Ok(Reading { findings, warnings: notes.into_warnings(), mistakes: Vec::new() })
 }
+
+const EMPTY: &str = "it is empty";
 
 fn describe(missing: &MissingFeature) -> String {
     match &missing.cause {
@@ -96,159 +122,127 @@ fn describe(missing: &MissingFeature) -> String {
     }
 }
 
-/// Whether a value found in a text can be the answer: an object with a field that was asked for, or, for the one feature
-/// that is a list, a list of objects. Anything else in brackets is prose.
-fn is_answer(value: &Value, features: &Features) -> bool {
-    let names = features.names();
-    match value {
-        Value::Object(fields) => {
-            names.iter().any(|name| fields.contains_key(if *name == "prompt" { "answer" } else { name }))
+/// The object that holds the features. Where a text holds several, the longest counts, and the others fill what it lacks.
+fn find(answer: &Answer<'_>) -> Result<Found, Unreadable> {
+    let asked = answer.features;
+    let mut found = extract::values(answer.text, |value, whole| shape::answer(value, asked, whole)).into_iter();
+    if let Some(mut first) = found.next() {
+        for other in found {
+            if shape::fill(&mut first.value, other.value, asked) {
+                first.repaired |= other.repaired;
+                first.cut |= other.cut;
+            }
         }
-        Value::Array(items) => {
-            matches!(names.as_slice(), ["labels" | "text"]) && !items.is_empty() && items.iter().all(Value::is_object)
-        }
-        _ => false,
+        return Ok(first);
     }
+    if asked.sensitivity.is_some()
+        && let Some(value) = sensitivity::in_tags(answer.text)
+    {
+        return Ok(Found { value, repaired: true, cut: false });
+    }
+    let reason = if answer.text.trim().is_empty() { EMPTY } else { "it holds no JSON that answers" };
+    Err(Unreadable { reason: reason.to_owned(), mistakes: faults::no_answer(&asked.names()) })
 }
 
-/// A bare list is the answer to the one feature that is a list.
-fn as_object(value: Value, features: &Features) -> Value {
-    match (value, features.names().as_slice()) {
-        (list @ Value::Array(_), ["labels"]) => serde_json::json!({ "labels": list }),
-        (list @ Value::Array(_), ["text"]) => serde_json::json!({ "text": list }),
-        (value, _) => value,
+/// Reads the features as they were asked for and, when all of their numbers together show that the model counted
+/// otherwise, once more as it did.
+fn read_object(answer: &Answer<'_>, cut: bool, object: &Value, notes: Notes) -> Reading {
+    let asked = Unit::asked(answer.coordinates);
+    let reader = Reader { answer, cut, frame: asked.frame(answer.frame), percent: false };
+    let mut seen = notes.clone();
+    let reading = reader.features(object, &mut seen);
+    let unit = frames::recognise(answer.frame, asked, seen.boxes());
+    let percent = are_percent(seen.confidences());
+    if unit == asked && !percent {
+        return Reading { warnings: seen.into_warnings(), ..reading };
     }
+    let mut notes = notes;
+    if unit != asked {
+        let (was, is) = (asked.describe(answer.frame), unit.describe(answer.frame));
+        let message = format!("All boxes of the answer fit {is}, not {was} as asked for, and were read so.");
+        notes.add(WarningCode::BoxesFrameChanged, &message);
+    }
+    if percent {
+        notes.field_repaired();
+    }
+    let reading = Reader { frame: unit.frame(answer.frame), percent, ..reader }.features(object, &mut notes);
+    Reading { warnings: notes.into_warnings(), ..reading }
 }
 
+/// Whether confidences were written as percent: all above 1 and at most 100, and not all on a scale to ten.
+fn are_percent(confidences: &[f64]) -> bool {
+    confidences.iter().all(|number| *number > 1.0 && *number <= 100.0)
+        && confidences.iter().any(|number| *number > 10.0)
+}
+
+/// Reads the features out of the answer's object, with boxes and confidences in one way.
 struct Reader<'a> {
     answer: &'a Answer<'a>,
     cut: bool,
+    /// Places boxes.
+    frame: Frame,
+    /// Confidences are percent.
+    percent: bool,
 }
 
-type Field<T> = Result<T, &'static str>;
+type Field<T> = Result<T, Fault>;
 
 impl Reader<'_> {
-    fn features(&self, object: &Value, mut notes: Notes) -> Reading {
+    fn features(&self, object: &Value, notes: &mut Notes) -> Reading {
         let asked = self.answer.features;
         let mut findings = Findings::default();
-        let mut missing = Vec::new();
-        let mut miss =
-            |name, why| missing.push(MissingFeature { name, cause: MissingCause::Unreadable(String::from(why)) });
+        let mut faults = Vec::new();
+        let mut miss = |name, fault| faults.push((name, fault));
         if asked.description {
             findings.description = prose(object, "description").map_err(|why| miss("description", why)).ok();
         }
         if asked.sensitivity.is_some() {
-            findings.sensitivity = self.sensitivity(object, &mut notes).map_err(|why| miss("sensitivity", why)).ok();
+            findings.sensitivity = self.sensitivity(object, notes).map_err(|why| miss("sensitivity", why)).ok();
         }
         if let Some(request) = &asked.labels {
-            let frame = self.answer.frame;
-            let labels = labels::read(object, request, self.answer.filter_vocabulary, frame, &mut notes);
-            let labels = labels.map(|labels| Labels { labels, truncated: self.cut });
+            let labels = self.labels(object, request, notes).map(|labels| Labels { labels, truncated: self.cut });
             findings.labels = labels.map_err(|why| miss("labels", why)).ok();
         }
         if asked.text {
-            findings.text = self.text(object, &mut notes).map_err(|why| miss("text", why)).ok();
+            findings.text = self.text(object, notes).map_err(|why| miss("text", why)).ok();
         }
         if asked.prompt.is_some() {
-            findings.answer = prose(object, "answer").map_err(|why| miss("prompt", why)).ok();
+            findings.answer = prose(object, "prompt").map_err(|why| miss("prompt", why)).ok();
         }
-        findings.missing = missing;
-        let mistakes = findings.missing.iter().map(describe).collect();
-        Reading { findings, warnings: notes.into_warnings(), mistakes }
-    }
-
-    fn sensitivity(&self, object: &Value, notes: &mut Notes) -> Field<Sensitivity> {
-        let value = object.get("sensitivity").ok_or(ABSENT)?;
-        let Value::Object(fields) = value else { return Err(WRONG_TYPE) };
-        let findings: Vec<SensitiveFinding> = match fields.get("findings") {
-            Some(Value::Array(items)) => items.iter().filter_map(|item| self.finding(item, notes)).collect(),
-            _ => Vec::new(),
-        };
-        let said = fields.get("verdict").or_else(|| fields.get("result"));
-        let mut verdict = said.and_then(verdict).unwrap_or_else(|| notes.verdict_unclear("the model gave none"));
-        if verdict == Verdict::NotSensitive && !findings.is_empty() {
-            verdict = notes.verdict_unclear("the model found nothing sensitive, yet listed findings");
+        if let Some(request) = &asked.extraction {
+            findings.extraction = self.extraction(object, request, notes).map_err(|why| miss("extraction", why)).ok();
         }
-        let reason = fields.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(Sensitivity { verdict, reason, findings })
-    }
-
-    fn finding(&self, item: &Value, notes: &mut Notes) -> Option<SensitiveFinding> {
-        let Some(category) = item.get("category").and_then(Value::as_str).filter(|name| !name.trim().is_empty()) else {
-            notes.entry_dropped();
-            return None;
-        };
-        let detail = item.get("detail").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Some(SensitiveFinding { category: kebab_case(category), detail, bounding_box: self.optional_box(item, notes) })
-    }
-
-    fn text(&self, object: &Value, notes: &mut Notes) -> Field<DetectedText> {
-        let value = object.get("text").ok_or(ABSENT)?;
-        let lines = match value {
-            Value::Object(fields) => fields.get("lines").ok_or(ABSENT)?,
-            other => other,
-        };
-        match lines {
-            Value::Array(items) => {
-                Ok(DetectedText { lines: items.iter().filter_map(|item| self.line(item, notes)).collect() })
-            }
-            Value::String(text) => Ok(DetectedText {
-                lines: text.lines().map(|line| TextLine { text: line.to_owned(), bounding_box: None }).collect(),
-            }),
-            _ => Err(WRONG_TYPE),
-        }
-    }
-
-    fn line(&self, item: &Value, notes: &mut Notes) -> Option<TextLine> {
-        if let Value::String(text) = item {
-            return Some(TextLine { text: text.clone(), bounding_box: None });
-        }
-        let Some(text) = item.get("text").and_then(Value::as_str).filter(|text| !text.is_empty()) else {
-            notes.entry_dropped();
-            return None;
-        };
-        Some(TextLine { text: text.to_owned(), bounding_box: self.optional_box(item, notes) })
+        findings.missing = faults.iter().map(|(name, fault)| fault.missing(name)).collect();
+        let mistakes = faults.iter().flat_map(|(name, fault)| fault.mistakes(name)).collect();
+        Reading { findings, warnings: Vec::new(), mistakes }
     }
 
     /// The box of an entry that may have none.
-    fn optional_box(&self, item: &Value, notes: &mut Notes) -> Option<crate::domain::BoundingBox> {
-        let value = boxes::of_entry(item).filter(|value| !value.is_null())?;
-        notes.place(self.answer.frame, raw_box(value))
+    fn optional_box(&self, item: &Value, notes: &mut Notes) -> Option<BoundingBox> {
+        notes.place(&self.frame, raw_box(boxes::of_entry(item)?))
+    }
+
+    /// A field's value; what it holds when it is JSON in a string, which is said.
+    fn decoded<'v>(&self, value: &'v Value, notes: &mut Notes) -> Cow<'v, Value> {
+        match value.as_str().and_then(decode) {
+            Some(decoded) => {
+                notes.field_repaired();
+                Cow::Owned(decoded)
+            }
+            None => Cow::Borrowed(value),
+        }
     }
 }
 
-const ABSENT: &str = "the model left it out";
-const WRONG_TYPE: &str = "the model gave it in a form that cannot be read";
-
-fn prose(object: &Value, name: &str) -> Field<String> {
-    match object.get(name) {
-        Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
-        Some(Value::String(_)) | Some(Value::Null) | None => Err(ABSENT),
-        Some(_) => Err(WRONG_TYPE),
-    }
-}
-
-fn verdict(value: &Value) -> Option<Verdict> {
-    if let Value::Bool(sensitive) = value {
-        return Some(if *sensitive { Verdict::Sensitive } else { Verdict::NotSensitive });
-    }
-    match value.as_str()?.trim().to_ascii_lowercase().replace([' ', '-'], "_").as_str() {
-        "sensitive" | "yes" => Some(Verdict::Sensitive),
-        "not_sensitive" | "no" => Some(Verdict::NotSensitive),
-        "uncertain" => Some(Verdict::Uncertain),
-        _ => None,
-    }
-}
-
-/// `Government ID` and `government_id` to `government-id`.
-fn kebab_case(text: &str) -> String {
-    text.trim().to_lowercase().split([' ', '_', '-']).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
-}
-
-impl Notes {
-    fn verdict_unclear(&mut self, why: &str) -> Verdict {
-        self.add(WarningCode::VerdictUnclear, format!("The verdict is UNCERTAIN: {why}."));
-        Verdict::Uncertain
+/// A feature that is prose. The answer to a caller's own question may be a number or a truth value too.
+fn prose(object: &Value, feature: &str) -> Field<String> {
+    let value = field(object, shape::names(feature)).ok_or(Fault::Absent)?;
+    let inner = field(value, &["text", "value", "content", "description", "answer"]).unwrap_or(value);
+    let said = if feature == "prompt" { words(inner) } else { inner.as_str().map(Cow::Borrowed) };
+    match said {
+        Some(text) if text.trim().is_empty() => Err(Fault::Absent),
+        Some(text) => Ok(text.trim().to_owned()),
+        None => Err(Fault::WrongForm),
     }
 }
 

@@ -1,9 +1,14 @@
-//! JSON as models write it: JavaScript's quotes and bare keys, trailing commas, comments, and lists cut off in the middle.
+//! JSON as models write it: JavaScript's and Python's quotes, bare keys and literals, trailing commas, comments, quotes
+//! inside strings, and lists that were cut off in the middle or end in an ellipsis.
 //!
 //! Strict JSON inside it reads exactly as `serde_json` reads it. On a value that ends too early the complete entries are
 //! kept and an incomplete last entry is left out.
 
+mod strings;
+
 use serde_json::{Map, Number, Value};
+
+use strings::opens_string;
 
 /// Nesting beyond this is no answer to anything that was asked.
 const MOST_DEPTH: usize = 64;
@@ -16,17 +21,27 @@ pub(super) struct Parsed {
     pub(super) length: usize,
     /// It was no valid JSON.
     pub(super) repaired: bool,
-    /// The text ended before the value did.
+    /// The text ended before the value did, or the value was abbreviated.
     pub(super) cut: bool,
 }
 
 /// Reads the object or list at the start of `text`; `None` when it is none. Beside it, how many bytes were looked at.
 pub(super) fn parse(text: &str) -> (Option<Parsed>, usize) {
-    let mut parser = Parser { text, at: 0, repaired: false, in_list: false };
+    let (parsed, reached) = parse_with(text, false);
+    if parsed.is_some() {
+        return (parsed, reached);
+    }
+    // Quotes that were not escaped make any text unreadable that is not read with them in mind.
+    let (parsed, again) = parse_with(text, true);
+    (parsed, reached + again)
+}
+
+fn parse_with(text: &str, inner_quotes: bool) -> (Option<Parsed>, usize) {
+    let mut parser = Parser { text, at: 0, repaired: inner_quotes, abbreviated: false, in_list: false, inner_quotes };
     let read = parser.value(0);
-    let length = parser.at;
+    let (length, repaired, abbreviated) = (parser.at, parser.repaired, parser.abbreviated);
     let parsed = match read {
-        Read::Done(value) => Some(Parsed { value, length, repaired: parser.repaired, cut: false }),
+        Read::Done(value) => Some(Parsed { value, length, repaired, cut: abbreviated }),
         Read::Cut(Some(value)) => Some(Parsed { value, length, repaired: true, cut: true }),
         Read::Cut(None) | Read::Bad => None,
     };
@@ -44,8 +59,12 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     repaired: bool,
+    /// An ellipsis stood for entries.
+    abbreviated: bool,
     /// The value that is read stands in a list, not behind a key.
     in_list: bool,
+    /// A quote ends a string only where something follows that may follow a string.
+    inner_quotes: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -66,9 +85,9 @@ impl<'a> Parser<'a> {
     /// Skips blanks and comments.
     fn skip_blanks(&mut self) {
         loop {
-            let trimmed = self.rest().trim_start();
+            let trimmed = self.rest().trim_start_matches(is_blank);
             self.at = self.text.len() - trimmed.len();
-            let end = if trimmed.starts_with("//") {
+            let end = if trimmed.starts_with("//") || trimmed.starts_with("# ") {
                 trimmed.find('\n')
             } else if trimmed.starts_with("/*") {
                 trimmed.find("*/").map(|end| end + 2)
@@ -80,6 +99,16 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Skips an ellipsis, which stands for entries that the model did not write.
+    fn skip_ellipsis(&mut self) -> bool {
+        let after = self.rest().trim_start_matches("...").trim_start_matches('…');
+        let skipped = after.len() < self.rest().len();
+        self.at = self.text.len() - after.len();
+        self.abbreviated |= skipped;
+        self.repaired |= skipped;
+        skipped
+    }
+
     fn value(&mut self, depth: usize) -> Read<Value> {
         if depth > MOST_DEPTH {
             return Read::Bad;
@@ -88,8 +117,13 @@ impl<'a> Parser<'a> {
         match self.peek() {
             None => Read::Cut(None),
             Some('{') => self.object(depth),
-            Some('[') => self.list(depth),
-            Some(quote @ ('"' | '\'')) => match self.string(quote) {
+            Some('[') => self.list(depth, ']'),
+            // A tuple of Python's.
+            Some('(') if depth > 0 => {
+                self.repaired = true;
+                self.list(depth, ')')
+            }
+            Some(quote) if opens_string(quote) => match self.string(quote) {
                 Read::Done(text) => Read::Done(Value::String(text)),
                 Read::Cut(_) => Read::Cut(None),
                 Read::Bad => Read::Bad,
@@ -121,6 +155,9 @@ impl<'a> Parser<'a> {
                 }
                 Some(_) => {}
             }
+            if self.skip_ellipsis() {
+                continue;
+            }
             self.repaired |= !separated;
             separated = false;
             let key = match self.key() {
@@ -145,7 +182,7 @@ impl<'a> Parser<'a> {
     /// A key and its colon.
     fn key(&mut self) -> Read<String> {
         let key = match self.peek() {
-            Some(quote @ ('"' | '\'')) => match self.string(quote) {
+            Some(quote) if opens_string(quote) => match self.string(quote) {
                 Read::Done(key) => key,
                 other => return other,
             },
@@ -166,7 +203,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn list(&mut self, depth: usize) -> Read<Value> {
+    fn list(&mut self, depth: usize, close: char) -> Read<Value> {
         self.take();
         let mut items = Vec::new();
         let mut separated = true;
@@ -174,7 +211,7 @@ impl<'a> Parser<'a> {
             self.skip_blanks();
             match self.peek() {
                 None => return Read::Cut(Some(Value::Array(items))),
-                Some(']') => {
+                Some(end) if end == close => {
                     self.take();
                     return Read::Done(Value::Array(items));
                 }
@@ -182,13 +219,15 @@ impl<'a> Parser<'a> {
                     self.repaired |= items.is_empty();
                     self.take();
                     separated = true;
-                    self.trailing_comma(']');
+                    self.trailing_comma(close);
                     continue;
                 }
                 Some(_) => {}
             }
-            // Prose in brackets is no list without its commas.
-            if !separated && depth == 0 && !matches!(self.peek(), Some('{' | '[')) {
+            if self.skip_ellipsis() {
+                continue;
+            }
+            if !separated && self.is_prose(depth, &items) {
                 return Read::Bad;
             }
             self.repaired |= !separated;
@@ -206,95 +245,24 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Whether what comes next, without a comma before it, cannot be an entry: prose in brackets is no list, and a word
+    /// behind a string is the rest of a string with a quote in it.
+    fn is_prose(&self, depth: usize, items: &[Value]) -> bool {
+        let next = self.peek();
+        let after_string = !self.inner_quotes && items.last().is_some_and(Value::is_string);
+        let opens = matches!(next, Some('{' | '['));
+        depth == 0 && !opens || after_string && !opens && !next.is_some_and(opens_string)
+    }
+
     fn trailing_comma(&mut self, close: char) {
         self.skip_blanks();
         self.repaired |= self.peek().is_some_and(|next| next == close || next == ',');
     }
 
-    fn string(&mut self, quote: char) -> Read<String> {
-        self.take();
-        self.repaired |= quote == '\'';
-        let mut text = String::new();
-        loop {
-            match self.take() {
-                None => return Read::Cut(None),
-                Some(end) if end == quote => return Read::Done(text),
-                Some('\\') => match self.escape() {
-                    Read::Done(escaped) => text.push(escaped),
-                    Read::Cut(_) => return Read::Cut(None),
-                    Read::Bad => return Read::Bad,
-                },
-                Some(other) => {
-                    self.repaired |= other.is_control();
-                    text.push(other);
-                }
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Read<char> {
-        Read::Done(match self.take() {
-            None => return Read::Cut(None),
-            Some('n') => '\n',
-            Some('t') => '\t',
-            Some('r') => '\r',
-            Some('b') => '\u{8}',
-            Some('f') => '\u{c}',
-            Some('u') => return self.unicode_escape(),
-            Some(same @ ('"' | '\\' | '/')) => same,
-            Some(other) => {
-                self.repaired = true;
-                other
-            }
-        })
-    }
-
-    /// `XXXX` after `\u`, with the second half of a surrogate pair. Half a pair becomes U+FFFD.
-    fn unicode_escape(&mut self) -> Read<char> {
-        let high = match self.four_hex_digits() {
-            Read::Done(high) => high,
-            Read::Cut(_) => return Read::Cut(None),
-            Read::Bad => return Read::Bad,
-        };
-        let rest = self.rest();
-        if !(0xD800..0xDC00).contains(&high) || !rest.starts_with("\\u") {
-            let lost_pair = (0xD800..0xDC00).contains(&high) && "\\u".starts_with(rest);
-            self.repaired |= (0xD800..0xE000).contains(&high);
-            return if lost_pair { Read::Cut(None) } else { Read::Done(scalar(high)) };
-        }
-        let before = self.at;
-        self.at += 2;
-        match self.four_hex_digits() {
-            Read::Done(low) if (0xDC00..0xE000).contains(&low) => {
-                Read::Done(scalar(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)))
-            }
-            Read::Done(_) => {
-                // Not its other half: it is read again as a character of its own.
-                self.at = before;
-                self.repaired = true;
-                Read::Done(char::REPLACEMENT_CHARACTER)
-            }
-            Read::Cut(_) => Read::Cut(None),
-            Read::Bad => Read::Bad,
-        }
-    }
-
-    fn four_hex_digits(&mut self) -> Read<u32> {
-        let rest = self.rest();
-        let digits = rest.get(..4).unwrap_or(rest);
-        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Read::Bad;
-        }
-        if digits.len() < 4 {
-            return Read::Cut(None);
-        }
-        self.at += 4;
-        u32::from_str_radix(digits, 16).map_or(Read::Bad, Read::Done)
-    }
-
     fn bare_word(&mut self) -> &'a str {
         let rest = self.rest();
-        let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | ':' | '{' | '}' | '[' | ']' | '"' | '\'');
+        let is_end =
+            |c: char| c.is_whitespace() || matches!(c, ',' | ':' | '{' | '}' | '[' | ']' | '(' | ')' | '"' | '\'');
         let word = rest.find(is_end).map_or(rest, |end| rest.get(..end).unwrap_or_default());
         self.at += word.len();
         word
@@ -318,21 +286,40 @@ impl<'a> Parser<'a> {
             "true" => (Value::Bool(true), true),
             "false" => (Value::Bool(false), true),
             "null" => (Value::Null, true),
-            "True" => (Value::Bool(true), false),
-            "False" => (Value::Bool(false), false),
-            "None" | "undefined" | "NaN" => (Value::Null, false),
+            "True" | "TRUE" => (Value::Bool(true), false),
+            "False" | "FALSE" => (Value::Bool(false), false),
+            "None" | "Null" | "NULL" | "nil" | "undefined" | "NaN" | "Infinity" | "-Infinity" => (Value::Null, false),
             // In the outermost list this would make entries of prose in brackets.
             _ if self.in_list && depth <= 1 => return Read::Bad,
-            other => (Value::String(other.to_owned()), false),
+            other => match self.phrase(other) {
+                Some(phrase) => (Value::String(phrase), false),
+                None => return Read::Cut(None),
+            },
         };
         self.repaired |= !is_json;
         Read::Done(value)
     }
+
+    /// The text without quotes that begins with `word`: behind a key, all words up to a comma or a bracket. `None` when the
+    /// text ends before it does.
+    fn phrase(&mut self, word: &str) -> Option<String> {
+        let rest = self.rest();
+        let is_end = |c: char| matches!(c, ',' | ':' | '{' | '}' | '[' | ']' | '"' | '\'' | '\n');
+        if self.in_list {
+            return Some(word.to_owned());
+        }
+        let (more, after) = rest.split_at_checked(rest.find(is_end)?)?;
+        if !after.starts_with([',', '}', ']', '\n']) {
+            return Some(word.to_owned());
+        }
+        self.at += more.len();
+        Some(format!("{word}{}", more.trim_end()))
+    }
 }
 
-/// The character of a code point; U+FFFD for none.
-fn scalar(code: u32) -> char {
-    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+/// What may stand between values: blanks, and marks that show nothing.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}')
 }
 
 #[cfg(test)]

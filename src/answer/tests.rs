@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::domain::{LabelsRequest, SensitivityRequest, Size};
+use crate::domain::{LabelsRequest, SensitivityRequest, Size, Verdict};
 
 fn summit() -> Frame {
     Frame::new(Size::new(1280, 681), Size::new(1280, 681))
@@ -121,7 +121,7 @@ fn an_answer_that_was_cut_keeps_what_is_complete_and_says_so() {
 fn a_missing_feature_is_named_and_the_others_are_answered() {
     let features = Features { description: true, text: true, ..Default::default() };
     let reading = read_text(r#"{"description": "A cat."}"#, &features, &summit()).unwrap();
-    let missing = MissingFeature { name: "text", cause: MissingCause::Unreadable(ABSENT.to_owned()) };
+    let missing = MissingFeature { name: "text", cause: MissingCause::Unreadable("the model left it out".to_owned()) };
     assert_eq!(reading.findings.missing, [missing]);
     assert_eq!((reading.findings.description.as_deref(), reading.findings.text), (Some("A cat."), None));
 }

@@ -1,21 +1,48 @@
 //! Which models there are and how each must be spoken to: data, not code.
+//!
+//! `models.toml` has the models that this version ships; an operator's file is laid over it. `docs/MODELS.md` says what
+//! may stand in one.
 
+mod check;
+mod error;
+mod file;
+mod ids;
+mod layers;
 mod models;
+mod words;
 
-use crate::domain::{Api, Coordinates, ModelProfile, Sampling, Strategy, Thinking, VisionTier};
+use crate::domain::ModelProfile;
+pub use error::{CatalogError, Place};
+use layers::Layers;
 pub use models::Models;
+pub use words::Word;
+
+/// Longest catalogue file in bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// Most models, and most aliases, of a catalogue file.
+pub const MAX_ENTRIES: usize = 1000;
+
+/// The models that this version ships.
+const BUILT_IN: &str = include_str!("models.toml");
 
 /// The models that this version, or its operator, knows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Catalog {
-    entries: Vec<ModelProfile>,
+    layers: Layers,
+    entries: Vec<Entry>,
     aliases: Vec<(String, String)>,
 }
 
-/// Why a catalogue cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct CatalogError(pub String);
+/// A model of the catalogue.
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    profile: ModelProfile,
+    /// Further parts of ids that mean this model.
+    names: Vec<String>,
+    /// When its vendor or Bedrock ends it, for people.
+    end_of_life: Option<String>,
+}
 
 impl Catalog {
     /// The catalogue that this version ships.
@@ -23,65 +50,68 @@ impl Catalog {
     /// # Errors
     /// When the shipped file is broken, which a test rules out.
     pub fn built_in() -> Result<Self, CatalogError> {
-        let std =
-            |name: &str, id: &str| base(name, id, VisionTier::STANDARD, Sampling::Temperature, Thinking::OffByDefault);
-        let high =
-            |name: &str, id: &str, thinking| base(name, id, VisionTier::HIGH_RESOLUTION, Sampling::None, thinking);
-        let entries = vec![
-            high("claude-sonnet-5", "global.anthropic.claude-sonnet-5", Thinking::Disable),
-            std("claude-sonnet-4-6", "global.anthropic.claude-sonnet-4-6"),
-            ModelProfile {
-                max_output_tokens: 4096,
-                ..std("claude-3-sonnet", "anthropic.claude-3-sonnet-20240229-v1:0")
-            },
-            ModelProfile { is_detector: true, ..std(ModelProfile::DETECTOR_ID, ModelProfile::DETECTOR_ID) },
-        ];
-        Ok(Self { entries, aliases: vec![("default".to_owned(), "claude-sonnet-5".to_owned())] })
+        Self { layers: Layers::default(), entries: Vec::new(), aliases: Vec::new() }.with_file(BUILT_IN)
     }
 
     /// This catalogue with an operator's file laid over it.
     ///
     /// # Errors
     /// What is wrong with the file and where.
-    pub fn with_file(self, text: &str) -> Result<Self, CatalogError> {
-        let _ = text;
+    pub fn with_file(mut self, text: &str) -> Result<Self, CatalogError> {
+        self.layers.add(text, file::read(text)?)?;
+        (self.entries, self.aliases) = self.layers.build();
         Ok(self)
     }
 
     /// The profile of an alias, of a name of the catalogue, or of any Bedrock id or ARN. A known name behind another prefix
     /// or inside an ARN is found, and keeps the id as it was written; an unknown model gets careful defaults.
+    ///
+    /// An id that is not the catalogue's own has no fallbacks and no Region: those of the catalogue might lead out of the
+    /// geography, or past the access rules, that it was chosen for.
     pub fn resolve(&self, name: &str) -> ModelProfile {
         let name = self.aliases.iter().find(|(alias, _)| alias == name).map_or(name, |(_, name)| name);
-        if let Some(known) = self.entries.iter().find(|entry| entry.name == name || entry.id == name) {
-            return known.clone();
+        let named = self.entries.iter().find(|entry| entry.profile.name == name);
+        let exact = named.or_else(|| self.entries.iter().find(|entry| entry.profile.id == name));
+        match (exact, self.held_by(name)) {
+            (Some(known), _) => known.profile.clone(),
+            (None, Some(known)) => {
+                ModelProfile { id: name.to_owned(), region: None, fallbacks: Vec::new(), ..known.profile.clone() }
+            }
+            (None, None) => ids::careful(name),
         }
-        match self.entries.iter().find(|entry| name.contains(&entry.name)) {
-            Some(known) => ModelProfile { id: name.to_owned(), ..known.clone() },
-            None => ModelProfile {
-                strategies: vec![Strategy::AutoTool, Strategy::PromptedJson],
-                is_familiar: false,
-                ..base(name, name, VisionTier::STANDARD, Sampling::None, Thinking::OffByDefault)
-            },
+    }
+
+    /// The model with the longest name that the id holds.
+    fn held_by(&self, id: &str) -> Option<&Entry> {
+        let mut best: Option<(&Entry, usize)> = None;
+        for entry in &self.entries {
+            for name in std::iter::once(&entry.profile.name).chain(&entry.names) {
+                if best.is_none_or(|(_, length)| name.len() > length) && ids::holds(id, name) {
+                    best = Some((entry, name.len()));
+                }
+            }
         }
+        best.map(|(entry, _)| entry)
+    }
+
+    /// The names of all models, and the profile of each, in the catalogue's order.
+    fn profiles(&self) -> impl Iterator<Item = &ModelProfile> {
+        self.entries.iter().map(|entry| &entry.profile)
+    }
+
+    /// The aliases, the default first.
+    fn aliases(&self) -> impl Iterator<Item = &str> {
+        let is_default = |alias: &&str| *alias == ModelProfile::DEFAULT_ALIAS;
+        let all = || self.aliases.iter().map(|(alias, _)| alias.as_str());
+        all().filter(is_default).chain(all().filter(move |alias| !is_default(alias)))
+    }
+
+    /// When the model's vendor or Bedrock ends it, as a date for people.
+    fn end_of_life(&self, model: &ModelProfile) -> Option<&str> {
+        let entry = self.entries.iter().find(|entry| entry.profile.name == model.name)?;
+        entry.end_of_life.as_deref()
     }
 }
 
-fn base(name: &str, id: &str, tier: VisionTier, sampling: Sampling, thinking: Thinking) -> ModelProfile {
-    ModelProfile {
-        name: name.to_owned(),
-        id: id.to_owned(),
-        api: Api::Messages,
-        tier,
-        coordinates: Coordinates::Pixels,
-        strategies: vec![Strategy::ForcedTool, Strategy::AutoTool, Strategy::PromptedJson],
-        sampling,
-        thinking,
-        max_output_tokens: 32_000,
-        region: None,
-        prices: None,
-        fallbacks: Vec::new(),
-        has_ended: false,
-        is_familiar: true,
-        is_detector: false,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ pub mod health;
 pub mod json;
 #[cfg(feature = "embedded")]
 pub mod local;
+pub mod models;
 pub mod objects;
 pub mod plain;
 pub mod render;

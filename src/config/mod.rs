@@ -3,6 +3,7 @@
 //! Regions, endpoints and credentials are AWS's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL_S3`, ...): the SDK reads
 //! them, and `sightline config` shows them.
 
+mod models;
 mod report;
 
 use std::{
@@ -15,10 +16,10 @@ use bytesize::ByteSize;
 use clap::{Args, FromArgMatches as _, ValueEnum};
 
 use crate::{
-    catalog::{Catalog, CatalogError, Models},
-    domain::ModelProfile,
+    catalog::Models,
     pipeline::{Limits, RetryPolicy},
 };
+pub use models::ConfigError;
 pub use report::report;
 
 /// Settings of the server.
@@ -29,15 +30,21 @@ pub struct ServerArgs {
     #[arg(long, env = "SIGHTLINE_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDR", value_parser = address)]
     pub listen: SocketAddr,
 
-    /// Bedrock model id, inference-profile id or ARN that is asked when a request names none. Most models need a profile
-    /// of the Region or `global.`. [default: global.anthropic.claude-sonnet-5; with --embedded: sightline.nanodet-416]
-    #[arg(long, env = "SIGHTLINE_MODEL", value_name = "ID", value_parser = model_id)]
+    /// Model that is asked when a request names none: an alias or name of the catalogue, which `sightline models` lists, or
+    /// a Bedrock model id, inference-profile id or ARN. [default: the catalogue's alias `default`, claude-sonnet-5; with
+    /// --embedded: sightline.nanodet-416]
+    #[arg(long, env = "SIGHTLINE_MODEL", value_name = "MODEL", value_parser = model_name)]
     pub model: Option<String>,
 
-    /// Further model ids that a request may name. [default: the other models that this version ships prompts for; with
-    /// --embedded: none]
-    #[arg(long, env = "SIGHTLINE_ALLOWED_MODELS", value_name = "ID,ID", value_delimiter = ',', value_parser = model_id)]
+    /// Models that a request may name beside that one, by alias, name or id. [default: the whole catalogue; with --embedded:
+    /// none]
+    #[arg(long, env = "SIGHTLINE_ALLOWED_MODELS", value_name = "MODEL,MODEL", value_delimiter = ',',
+          value_parser = model_name)]
     pub allowed_models: Option<Vec<String>>,
+
+    /// Catalogue of models to lay over the one that is built in: a TOML file as docs/MODELS.md describes it.
+    #[arg(long, env = "SIGHTLINE_MODELS", value_name = "FILE")]
+    pub models: Option<PathBuf>,
 
     /// Largest picture file, from S3 or in the request.
     #[arg(long, env = "SIGHTLINE_MAX_IMAGE_BYTES", default_value = "20MiB", value_name = "SIZE", value_parser = size)]
@@ -150,26 +157,18 @@ impl ServerArgs {
     /// The configuration that these settings make.
     ///
     /// # Errors
-    /// When the models cannot be made out.
-    pub fn config(&self) -> Result<Config, CatalogError> {
+    /// When the catalogue of models cannot be read or made out.
+    pub fn config(&self) -> Result<Config, ConfigError> {
         let embedded = self.embedded();
         Ok(Config {
             listen: self.listen,
-            models: self.models(embedded.is_some())?,
+            models: models::offered(self, embedded.is_some())?,
             limits: self.limits(),
             max_message_bytes: usize::try_from(self.max_message_bytes.as_u64()).unwrap_or(usize::MAX),
             request_timeout: self.request_timeout,
             drain_timeout: self.drain_timeout,
             embedded,
         })
-    }
-
-    /// The models that the server offers. An embedded stack has the detector and nothing else, unless told otherwise.
-    fn models(&self, is_embedded: bool) -> Result<Models, CatalogError> {
-        let catalog = Catalog::built_in()?;
-        let default = self.model.as_deref().or(is_embedded.then_some(ModelProfile::DETECTOR_ID));
-        let allowed = self.allowed_models.as_deref().or(if is_embedded { Some(&[]) } else { None });
-        Models::new(catalog, default, allowed)
     }
 
     fn limits(&self) -> Limits {
@@ -221,7 +220,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     chosen.copied().ok_or_else(|| "the name has no address".to_owned())
 }
 
-fn model_id(text: &str) -> Result<String, String> {
+fn model_name(text: &str) -> Result<String, String> {
     let text = text.trim();
     let fits = (1..=2048).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if fits { Ok(text.to_owned()) } else { Err("must be 1 to 2048 visible ASCII characters".to_owned()) }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::ServerArgs;
-use crate::{catalog::CatalogError, domain::ModelProfile};
+use super::{ConfigError, ServerArgs};
+use crate::{catalog::Models, domain::ModelProfile};
 
 /// AWS's own variables that decide where requests go and who signs them.
 const AWS_VARIABLES: [(&str, Shown); 19] = [
@@ -41,7 +41,7 @@ enum Shown {
 ///
 /// # Errors
 /// When there is none.
-pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> Result<String, CatalogError> {
+pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> Result<String, ConfigError> {
     let config = args.config()?;
     let time = |time| humantime::format_duration(time).to_string();
     let embedded = match &config.embedded {
@@ -72,10 +72,10 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name} = {value}");
     }
-    for (index, (alias, model)) in config.models.rows().enumerate() {
-        let name = if index == 0 { "model" } else { "allowed_model" };
-        let _ = writeln!(text, "{name} = {alias}: {}", describe(model));
-    }
+    let file =
+        args.models.as_ref().map_or("none: the built-in catalogue".to_owned(), |path| path.display().to_string());
+    let _ = writeln!(text, "models = {file}\nmodel = {}", describe(config.models.default_model()));
+    let _ = writeln!(text, "allowed_models = {}", names(&config.models));
     if config.embedded.is_some() {
         text.push_str("\n# AWS: its variables have no part in an embedded stack\n");
         return Ok(text);
@@ -89,10 +89,20 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
     Ok(text)
 }
 
+/// What a request may name beside the default.
+fn names(models: &Models) -> String {
+    let names: Vec<&str> = models.rows().skip(1).map(|(name, _)| name).collect();
+    if names.is_empty() { "none but the default".to_owned() } else { names.join(", ") }
+}
+
 fn describe(model: &ModelProfile) -> String {
-    let known = if model.is_familiar { "" } else { ", not known to this version" };
+    let state = match model {
+        ModelProfile { is_familiar: false, .. } => ", not in the catalogue",
+        ModelProfile { has_ended: true, .. } => ", has ended",
+        _ => "",
+    };
     let tokens = model.tier.max_visual_tokens.map_or(String::new(), |most| format!(", {most} visual tokens"));
-    format!("{} (sees up to {} px an edge{tokens}{known})", model.id, model.tier.max_edge)
+    format!("{} (sees up to {} px an edge{tokens}{state})", model.id, model.tier.max_edge)
 }
 
 fn show(value: &str, shown: Shown) -> String {

@@ -1,6 +1,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::domain::ModelProfile;
 
 #[derive(Parser)]
 struct Cli {
@@ -60,4 +61,58 @@ fn the_default_model_stands_first_and_only_once() {
     assert_eq!(ids(&[])[0], "global.anthropic.claude-sonnet-5");
     assert_eq!(ids(&["--embedded"]), [ModelProfile::DETECTOR_ID]);
     assert_eq!(ids(&["--embedded", "--model", "x"]), ["x"]);
+}
+
+/// A catalogue file that is gone with the test.
+fn catalogue(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("models.toml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn a_catalogue_file_is_laid_over_the_built_in_one() {
+    let text =
+        "[aliases]\nhouse = \"eu.anthropic.claude-sonnet-5\"\n[models.claude-sonnet-5]\nregion = \"eu-central-1\"";
+    let (_folder, path) = catalogue(text);
+    let models = parse(&["--models", &path]).unwrap().config().unwrap().models;
+    assert_eq!(models.default_model().region.as_deref(), Some("eu-central-1"));
+    assert_eq!(models.find("house").unwrap().id, "eu.anthropic.claude-sonnet-5");
+    let args = parse(&["--models", &path, "--model", "house", "--allowed-models", "fast"]).unwrap();
+    let shown = report(&args, |_| None).unwrap();
+    let lines: Vec<_> = shown.lines().filter(|line| line.contains("model")).skip(2).collect();
+    assert_eq!(
+        lines,
+        [
+            &format!("models = {path}"),
+            "model = eu.anthropic.claude-sonnet-5 (sees up to 2576 px an edge, 4784 visual tokens)",
+            "allowed_models = fast",
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_catalogue_file_is_named_with_the_place() {
+    let (folder, path) = catalogue("[models.x]\n  id = 3\n");
+    let error = parse(&["--models", &path]).unwrap().config().unwrap_err().to_string();
+    assert!(error.contains(&path) && error.contains("line 2, column 8: ") && error.contains("MODELS.md"), "{error}");
+    let folder = folder.path().to_str().unwrap();
+    for unreadable in ["/nonexistent/models.toml", folder] {
+        let error = parse(&["--models", unreadable]).unwrap().config().unwrap_err().to_string();
+        assert!(error.contains(unreadable) && error.contains("SIGHTLINE_MODELS"), "{error}");
+    }
+    let error = parse(&["--models", "/dev/zero"]).unwrap().config().unwrap_err().to_string();
+    assert!(error.contains("1024 KiB"), "{error}");
+}
+
+#[test]
+fn what_is_not_known_or_has_ended_is_said() {
+    let model = |id: &str| {
+        let shown = report(&parse(&["--model", id]).unwrap(), |_| None).unwrap();
+        shown.lines().find(|line| line.starts_with("model = ")).unwrap().to_owned()
+    };
+    assert!(model("vendor.next").ends_with(", not in the catalogue)"), "{}", model("vendor.next"));
+    assert!(model("claude-3-sonnet").ends_with(", has ended)"), "{}", model("claude-3-sonnet"));
 }

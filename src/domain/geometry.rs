@@ -32,7 +32,7 @@ impl std::fmt::Display for Size {
     }
 }
 
-/// A box as a model wrote it: two opposite corners in pixels of the picture as sent. Untrusted: corners may be swapped,
+/// A box as a model wrote it: two opposite corners, counted on the axes of a [`Frame`]. Untrusted: corners may be swapped,
 /// outside the picture or not finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RawBox {
@@ -107,6 +107,23 @@ impl BoundingBox {
         u64::from(self.right - self.left) * u64::from(self.bottom - self.top)
     }
 
+    /// Whether all four edges lie within a hundredth of the picture from the picture's own.
+    pub fn covers_picture(&self) -> bool {
+        let at_edges = |from: u32, to: u32, whole: u32| {
+            let margin = u64::from(from.max(whole - to.min(whole)));
+            margin * 100 <= u64::from(whole)
+        };
+        at_edges(self.left, self.right, self.image.width) && at_edges(self.top, self.bottom, self.image.height)
+    }
+
+    /// The area that both boxes cover as a part of the area that either covers, `[0, 1]`; 1 for equal boxes.
+    pub fn overlap(&self, other: &Self) -> f64 {
+        let shared = |from: u32, to: u32| u64::from(to.saturating_sub(from));
+        let both = shared(self.left.max(other.left), self.right.min(other.right))
+            * shared(self.top.max(other.top), self.bottom.min(other.bottom));
+        both as f64 / (self.area() as f64 + other.area() as f64 - both as f64)
+    }
+
     /// What was done to the model's box, in order.
     pub fn adjustments(&self) -> &[Adjustment] {
         &self.adjustments
@@ -150,6 +167,12 @@ impl Frame {
     /// Size of the picture the model saw, without the padding that the model adds.
     pub fn model(&self) -> Size {
         self.model
+    }
+
+    /// The same original, for boxes that are counted on axes of another length: 1000x1000 for thousandths of the picture,
+    /// 1x1 for fractions. A zero edge counts as 1.
+    pub fn on_axes(&self, axes: Size) -> Self {
+        Self::new(self.original, axes)
     }
 
     /// Places a model's box in the upright original: corners in order, scaled per axis, rounded to the nearest pixel,
@@ -231,6 +254,28 @@ mod tests {
         let frame = Frame::new(Size::new(10, 10), Size::new(1000, 1000));
         let placed = frame.locate(raw(996.0, 1.0, 999.0, 3.0)).unwrap();
         assert_eq!((placed.left(), placed.right(), placed.top(), placed.bottom()), (9, 10, 0, 1));
+    }
+
+    #[test]
+    fn boxes_may_be_counted_on_other_axes() {
+        let frame = Frame::new(Size::new(4032, 3024), Size::new(1270, 952));
+        for (axes, whole) in [(Size::new(1000, 1000), 1000.0), (Size::new(1, 1), 1.0), (frame.original(), 4032.0)] {
+            let placed = frame.on_axes(axes).locate(raw(0.0, 0.0, whole / 2.0, whole / 4.0)).unwrap();
+            assert_eq!((placed.left(), placed.top(), placed.right()), (0, 0, 2016));
+            assert_eq!(placed.adjustments().is_empty(), axes == frame.original(), "{axes}");
+        }
+    }
+
+    #[test]
+    fn overlap_and_whole_pictures_are_measured_in_pixels() {
+        let frame = Frame::new(Size::new(200, 100), Size::new(200, 100));
+        let at = |x1, y1, x2, y2| frame.locate(raw(x1, y1, x2, y2)).unwrap();
+        assert_eq!(at(0.0, 0.0, 10.0, 10.0).overlap(&at(0.0, 0.0, 10.0, 10.0)), 1.0);
+        assert_eq!(at(0.0, 0.0, 10.0, 10.0).overlap(&at(5.0, 0.0, 15.0, 10.0)), 50.0 / 150.0);
+        assert_eq!(at(0.0, 0.0, 10.0, 10.0).overlap(&at(10.0, 0.0, 15.0, 10.0)), 0.0);
+        assert!(at(2.0, 1.0, 198.0, 99.0).covers_picture());
+        assert!(!at(3.0, 1.0, 198.0, 99.0).covers_picture());
+        assert!(!at(2.0, 1.0, 198.0, 98.0).covers_picture());
     }
 
     #[test]

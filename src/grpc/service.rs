@@ -73,10 +73,11 @@ impl Service {
         deadline: Deadline,
         message: proto::AnalyzeImageRequest,
     ) -> Result<Analysis, Outcome> {
-        let validate_only = message.validate_only;
+        let (validate_only, is_callers_id) = (message.validate_only, !message.request_id.is_empty());
         let asked = request::checked(message)?;
         let job = Job {
             request_id: request_id.to_owned(),
+            is_callers_id,
             source: asked.source,
             features: asked.features,
             options: asked.options,

@@ -172,7 +172,7 @@ pub(super) fn failure(error: &AnalyzeError) -> Failure {
         AnalyzeError::ContentTooLarge { actual, limit } => image::too_many_bytes(*actual, *limit),
         AnalyzeError::Store { object, error } => storage::failure(object, error),
         AnalyzeError::Image(error) => image::failure(error),
-        AnalyzeError::Model { model, error, calls } => model::failure(model, error, *calls),
+        AnalyzeError::Model { model, error, calls, retry_after } => model::failure(model, error, *calls, *retry_after),
         AnalyzeError::FeaturesUnsupported { features } => model::unsupported(features),
         AnalyzeError::Answer { model, calls, .. } => model::unreadable(model, *calls),
         AnalyzeError::DeadlineExceeded { stage } => {
@@ -186,6 +186,10 @@ pub(super) fn failure(error: &AnalyzeError) -> Failure {
                 needed.as_millis()
             );
             Failure::new(Code::DeadlineExceeded, "DEADLINE_TOO_SHORT", message).with("stage", "model")
+        }
+        AnalyzeError::RequestIdReused => {
+            let message = "The request_id was used before, for a request with other content. Choose another one.";
+            Failure::new(Code::AlreadyExists, "REQUEST_ID_REUSED", message)
         }
         AnalyzeError::Overloaded { limit, unit } => {
             let message = format!("The server has {limit} {unit} in progress, as many as it takes. Try again shortly.");

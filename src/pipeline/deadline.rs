@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::error::{AnalyzeError, Stage};
 
 /// The moment by which a request must be answered.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
 impl Deadline {

@@ -83,6 +83,8 @@ pub enum AnalyzeError {
         error: ModelError,
         /// Calls made.
         calls: u32,
+        /// When to come back, by the server's own view of the model's pace; set when it was throttled.
+        retry_after: Option<Duration>,
     },
     /// The model's answer cannot be used.
     #[error("{model}: {error}")]
@@ -114,6 +116,9 @@ pub enum AnalyzeError {
         /// The least that a model call is tried with.
         needed: Duration,
     },
+    /// The caller used the request's id before, for something else.
+    #[error("the request id was used for another request")]
+    RequestIdReused,
     /// As much as the server takes is in progress.
     #[error("{limit} {unit} are in progress")]
     Overloaded {

@@ -5,13 +5,14 @@
 //! cores.
 
 mod admission;
+mod asking;
 mod deadline;
 mod error;
 mod fetch;
 pub mod many;
 mod ports;
-mod question;
-mod retry;
+mod run;
+mod sharing;
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
@@ -19,24 +20,20 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    answer,
     catalog::Models,
-    domain::{
-        Analysis, Features, Findings, Frame, ImageFacts, MissingCause, MissingFeature, ModelFacts, ModelProfile,
-        ObjectRef, Options, StopReason, Timing, Usage,
-    },
-    imaging::{self, Encoded, Prepared},
-    prompt,
+    domain::{Analysis, Features, MissingCause, MissingFeature, ModelProfile, ObjectRef, Options},
+    imaging,
 };
 pub use admission::{Admission, OpenStream, Slot, Worker};
+use asking::Asker;
+pub use asking::RetryPolicy;
 pub use deadline::Deadline;
 pub use error::{AnalyzeError, Failed, Stage};
-use fetch::Fetched;
 pub use ports::{
     Correction, ImageStore, ListQuery, ModelError, OpenObject, Page, PageStart, Part, Question, Reply, StoreError,
     ThinkingParameter, VisionModel,
 };
-pub use retry::RetryPolicy;
+use sharing::{Flights, Sharing};
 
 /// What bounds the work.
 #[derive(Debug, Clone)]
@@ -66,6 +63,8 @@ pub struct Limits {
 pub struct Job {
     /// The request's id.
     pub request_id: String,
+    /// The caller chose the id, and may repeat the request under it.
+    pub is_callers_id: bool,
     /// Where the picture is.
     pub source: Source,
     /// What to find out.
@@ -108,17 +107,24 @@ pub enum Source {
 /// Analyzes pictures. One for the life of the process; cheap to share.
 pub struct Analyzer {
     store: Arc<dyn ImageStore>,
-    model: Arc<dyn VisionModel>,
+    asker: Arc<Asker>,
     models: Models,
     limits: Limits,
     admission: Admission,
+    /// `None` keeps no results and shares no calls.
+    sharing: Option<Arc<Sharing>>,
+    flights: Flights,
 }
 
 impl Analyzer {
     /// An analyzer over a store and a model endpoint.
     pub fn new(store: Arc<dyn ImageStore>, model: Arc<dyn VisionModel>, models: Models, limits: Limits) -> Self {
         let admission = Admission::new(&limits);
-        Self { store, model, models, limits, admission }
+        let pixels = imaging::Limits { max_pixels: limits.max_pixels };
+        let asker = Arc::new(Asker::new(model, limits.retry, pixels, limits.prepare_workers));
+        let shares = limits.cache_bytes > 0;
+        let sharing = shares.then(|| Arc::new(Sharing::new(limits.cache_bytes, limits.cache_ttl)));
+        Self { store, asker, models, limits, admission, sharing, flights: Flights::default() }
     }
 
     /// The models that callers may name.
@@ -149,48 +155,18 @@ impl Analyzer {
     ///
     /// # Errors
     /// As [`Self::analyze`].
-    pub async fn analyze_in(&self, slot: Slot, job: Job) -> Result<Analysis, Failed> {
-        let mut spent = Usage::default();
-        let outcome = self.work(slot, job, &mut spent).await;
-        outcome.map_err(|error| match spent.model_calls {
-            // A picture that no model saw took no tokens.
-            0 => Failed::from(error),
-            _ => Failed { error, usage: spent },
-        })
-    }
-
-    async fn work(&self, mut slot: Slot, mut job: Job, spent: &mut Usage) -> Result<Analysis, AnalyzeError> {
+    pub async fn analyze_in(&self, slot: Slot, mut job: Job) -> Result<Analysis, Failed> {
         let model = self.profile(job.options.model.as_deref())?;
-        let unsupported = question::unsupported(&job.features, &model)?;
+        let unsupported = asking::unsupported(&job.features, &model)?;
+        let id = self.claim_id(&job)?;
         // The answer's schema holds nothing that the model cannot answer.
         job.features.text &= !unsupported.contains(&"text");
-        let mut timing = Timing::default();
-        let fetched = fetch::fetch(&*self.store, &mut job, self.limits.max_image_bytes, &mut slot, &mut timing).await?;
-        let mut prepared = self.prepare(&mut job, &model, fetched.bytes.clone(), &mut slot, &mut timing).await?;
-        timing.queue = slot.waited();
-        let mut analysis = facts(&job, &fetched, &prepared);
-        let image = match std::mem::replace(&mut prepared.encoded, Encoded::AsIs) {
-            Encoded::AsIs => fetched.bytes,
-            Encoded::New(bytes) => {
-                // The model's answer may take long, and the original is not needed for it.
-                drop((fetched.bytes, std::mem::replace(&mut job.source, Source::Content(Bytes::new()))));
-                Bytes::from(bytes)
-            }
-        };
-        slot.lighten(image.len() as u64);
-        spent.image_tokens = prepared.image_tokens;
-        let question = question::question(&job, model, &prepared, image);
-        analysis.warnings.extend(question::warnings(&question, &job.options));
-        if job.validate_only {
-            spent.input_tokens = question::expected_input_tokens(&question, prepared.image_tokens);
-        } else {
-            self.ask(&job, &question, &prepared.frame, &mut analysis, &mut timing, spent).await?;
-            let missing = unsupported.iter().map(|name| MissingFeature { name, cause: MissingCause::Unsupported });
-            analysis.findings.missing.extend(missing);
+        if unsupported.contains(&"extraction") {
+            job.features.extraction = None;
         }
-        analysis.usage = *spent;
-        timing.total = job.received.elapsed();
-        analysis.timing = timing;
+        let mut analysis = run::Run::new(self, slot, job).analyze(&model, id.as_ref()).await?;
+        let missing = unsupported.iter().map(|name| MissingFeature { name, cause: MissingCause::Unsupported });
+        analysis.findings.missing.extend(missing);
         Ok(analysis)
     }
 
@@ -202,89 +178,13 @@ impl Analyzer {
         found.cloned().ok_or_else(|| AnalyzeError::ModelUnknown { model: named.unwrap_or_default().to_owned() })
     }
 
-    async fn prepare(
-        &self,
-        job: &mut Job,
-        model: &ModelProfile,
-        bytes: Bytes,
-        slot: &mut Slot,
-        timing: &mut Timing,
-    ) -> Result<Prepared, AnalyzeError> {
-        let worker = job.queue(slot.waits(), slot.worker()).await??;
-        let limits = imaging::Limits { max_pixels: self.limits.max_pixels };
-        let target = imaging::Target { tier: model.tier, oversize: job.options.oversize };
-        let started = Instant::now();
-        let work = tokio::task::spawn_blocking(move || {
-            // Held until the work is done, also when the caller has left: it bounds work, not waiting.
-            let _worker = worker;
-            imaging::prepare(&bytes, &limits, &target)
-        });
-        let outcome = job.deadline.bound(Stage::Prepare, work).await?;
-        timing.prepare = started.elapsed();
-        Ok(outcome.map_err(|error| AnalyzeError::Internal { detail: error.to_string() })??)
-    }
-
-    async fn ask(
-        &self,
-        job: &Job,
-        question: &Question,
-        frame: &Frame,
-        analysis: &mut Analysis,
-        timing: &mut Timing,
-        spent: &mut Usage,
-    ) -> Result<(), AnalyzeError> {
-        let asked = retry::ask(&*self.model, question, &self.limits.retry, job.deadline, spent).await?;
-        let calls = spent.model_calls;
-        (timing.model, timing.backoff) = (asked.model_time, asked.backoff);
-        let fail = |error| AnalyzeError::Model { model: question.model.id.clone(), error, calls };
-        match asked.reply.stop_reason {
-            StopReason::Refusal => return Err(fail(ModelError::Refused)),
-            StopReason::Filtered => return Err(fail(ModelError::Filtered)),
-            _ => {}
+    /// The use of an id that the caller chose.
+    fn claim_id(&self, job: &Job) -> Result<Option<sharing::Claimed>, AnalyzeError> {
+        match &self.sharing {
+            Some(sharing) if job.is_callers_id => {
+                sharing.ids.claim(&job.request_id, sharing::of_content(job)).map(Some)
+            }
+            _ => Ok(None),
         }
-        let reading = answer::read(&answer::Answer {
-            text: &asked.reply.text,
-            stop_reason: asked.reply.stop_reason,
-            features: &job.features,
-            frame,
-            filter_vocabulary: question.model.is_detector,
-            coordinates: question.model.coordinates,
-        });
-        let id = &question.model.id;
-        let reading = reading.map_err(|error| AnalyzeError::Answer { model: id.clone(), error, calls })?;
-        analysis.model = Some(ModelFacts {
-            requested: id.clone(),
-            served: id.clone(),
-            region: self.model.region(&question.model).to_owned(),
-            prompt_version: prompt::PROMPT_VERSION,
-            stop_reason: asked.reply.stop_reason,
-            upstream_request_id: asked.reply.upstream_request_id,
-            cached: false,
-        });
-        analysis.raw_output = job.options.include_raw_output.then_some(asked.reply.text);
-        analysis.findings = reading.findings;
-        analysis.warnings.extend(reading.warnings);
-        Ok(())
-    }
-}
-
-fn facts(job: &Job, fetched: &Fetched, prepared: &Prepared) -> Analysis {
-    Analysis {
-        request_id: job.request_id.clone(),
-        image: ImageFacts {
-            media_type: prepared.source_type.as_str(),
-            size: prepared.frame.original(),
-            exif_orientation: prepared.exif_orientation,
-            byte_count: fetched.bytes.len() as u64,
-            model_size: prepared.frame.model(),
-            etag: fetched.etag.clone(),
-            version_id: fetched.version_id.clone(),
-        },
-        findings: Findings::default(),
-        model: None,
-        usage: Usage::default(),
-        timing: Timing { total: Duration::ZERO, ..Timing::default() },
-        warnings: prepared.warnings.clone(),
-        raw_output: None,
     }
 }

@@ -6,6 +6,7 @@
 //! features alone, so no caller can change it. A free prompt that is all that is asked goes to the model as it is,
 //! without a schema.
 
+mod correction;
 mod schema;
 
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ use crate::domain::{
     Coordinates, DEFAULT_SENSITIVITY_CATEGORIES, ExtractionRequest, Features, LabelsRequest, SensitivityRequest, Size,
     Strategy, sensitivity_meaning,
 };
+
+pub use correction::complaint;
 
 /// Version of the prompts and the schema. Changes whenever either does.
 pub const PROMPT_VERSION: &str = "2026-11.2";

@@ -37,6 +37,7 @@ async fn capabilities_are_those_in_force() {
 #[tokio::test]
 async fn every_listed_name_may_be_asked_for() {
     let service = Service::start().await;
+    service.bedrock.revive("claude-3-sonnet");
     service.bedrock.answer_with(|_| Reply::tool(json!({"description": "x"})));
     let found = service.client().get_capabilities(GetCapabilitiesRequest {}).await.unwrap().into_inner();
     let names = found.models.into_iter().flat_map(|model| [model.alias, model.model_id]);

@@ -122,6 +122,7 @@ async fn the_original_guides_prompts_work_word_for_word() {
         "<result>YES</result>\n<reason>이미지에는 많은 사람들이 모여 있어 개인 식별이 가능할 수 있습니다.</reason>";
     for model in [SONNET_3, SONNET_4_6, "global.anthropic.claude-sonnet-5"] {
         let service = Service::with(&["--model", model]).await;
+        service.bedrock.revive(SONNET_3);
         service.s3.put_object(BUCKET, "summit.png", Object::new(photo("summit.jpeg")).content_type("image/png"));
         for text in guide {
             service.bedrock.push(Reply::text(answer));
@@ -142,6 +143,7 @@ async fn the_original_guides_prompts_work_word_for_word() {
 #[tokio::test]
 async fn each_model_is_spoken_to_as_it_must_be() {
     let service = Service::start().await;
+    service.bedrock.revive(SONNET_3);
     for (model, temperature, thinking) in [
         ("", Value::Null, json!({"type": "disabled"})),
         (SONNET_4_6, json!(0.2), Value::Null),
@@ -166,6 +168,7 @@ async fn each_model_is_spoken_to_as_it_must_be() {
 #[tokio::test]
 async fn a_model_is_never_asked_for_more_output_than_it_takes() {
     let service = Service::with(&["--model", SONNET_3]).await;
+    service.bedrock.revive(SONNET_3);
     service.bedrock.answer_with(|_| Reply::tool(full_answer()));
     let mut request = content(&photo("rocket.jpg"), everything());
     let analysis = service.analyze(request.clone()).await.unwrap();

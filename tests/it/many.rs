@@ -27,7 +27,7 @@ fn items(count: usize) -> Vec<AnalyzeManyRequest> {
 
 /// A good answer to every question about picture 0, which tells what was asked.
 fn answer_with_what_was_asked(request: &InvokeRequest) -> Reply {
-    match request.forced_schema() {
+    match request.schema() {
         Some(_) => Reply::tool(json!({"description": request.model_id, "labels": []})),
         None => Reply::text(&request.user_text()),
     }

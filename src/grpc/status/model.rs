@@ -31,14 +31,14 @@ pub(super) fn unreadable(model: &str, calls: u32) -> Failure {
         .with("model_call_count", calls.to_string())
 }
 
-pub(super) fn failure(model: &str, error: &ModelError, calls: u32) -> Failure {
+pub(super) fn failure(model: &str, error: &ModelError, calls: u32, retry_after: Option<Duration>) -> Failure {
     let shown = shortened(model, 200);
     let failure = match error {
         ModelError::ImageUnreadable => {
             let message = "The model could not read the picture: the file is damaged. Upload it again.";
             Failure::new(Code::InvalidArgument, "IMAGE_CORRUPT", message)
         }
-        ModelError::Throttled | ModelError::QuotaExceeded => throttled(&shown, error),
+        ModelError::Throttled | ModelError::QuotaExceeded => throttled(&shown, error, retry_after),
         ModelError::NotEnabled { .. } => {
             let message = format!(
                 "The server may not invoke {shown}: access to the model is not granted in this Region, or its role lacks \
@@ -92,9 +92,9 @@ pub(super) fn failure(model: &str, error: &ModelError, calls: u32) -> Failure {
     failure.with("model", model).with("model_call_count", calls.to_string())
 }
 
-fn throttled(model: &str, error: &ModelError) -> Failure {
+fn throttled(model: &str, error: &ModelError, retry_after: Option<Duration>) -> Failure {
     let quota = *error == ModelError::QuotaExceeded;
-    let (what, delay) = match quota {
+    let (what, usual) = match quota {
         true => ("a quota of the account is used up", Duration::from_secs(60)),
         false => ("Bedrock throttles the account", Duration::from_secs(2)),
     };
@@ -106,7 +106,7 @@ fn throttled(model: &str, error: &ModelError) -> Failure {
     };
     let mut failure = Failure::new(Code::ResourceExhausted, "MODEL_THROTTLED", message)
         .detail("QuotaFailure", &pb::QuotaFailure { violations: vec![violation] })
-        .retry_after(delay);
+        .retry_after(retry_after.unwrap_or(usual));
     failure.pushback = true;
     failure
 }

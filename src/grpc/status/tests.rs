@@ -31,7 +31,7 @@ fn store(error: StoreError) -> AnalyzeError {
 }
 
 fn model(error: ModelError) -> AnalyzeError {
-    AnalyzeError::Model { model: "anthropic.claude-sonnet-5".into(), error, calls: 2 }
+    AnalyzeError::Model { model: "anthropic.claude-sonnet-5".into(), error, calls: 2, retry_after: None }
 }
 
 fn listing(error: StoreError) -> AnalyzeError {
@@ -75,7 +75,11 @@ fn every_error() -> Vec<AnalyzeError> {
         model(ModelError::Unavailable { detail: detail(), retryable: false }),
         model(ModelError::ImageUnreadable),
         AnalyzeError::FeaturesUnsupported { features: vec!["text"] },
-        AnalyzeError::Answer { model: "m".into(), error: Unreadable { reason: detail() }, calls: 1 },
+        AnalyzeError::Answer {
+            model: "m".into(),
+            error: Unreadable { reason: detail(), ..Default::default() },
+            calls: 1,
+        },
         AnalyzeError::DeadlineExceeded { stage: Stage::Fetch },
         AnalyzeError::DeadlineTooShort { remaining: Duration::from_millis(7), needed: Duration::from_millis(100) },
         AnalyzeError::Overloaded { limit: 256, unit: "requests" },
@@ -141,7 +145,7 @@ fn every_status_fits_into_headers_however_long_the_request_was() {
     let long = "m".repeat(2048);
     fits(&failure(&AnalyzeError::ModelUnknown { model: long.clone() }).into_status(Some(&id)));
     fits(
-        &failure(&AnalyzeError::Model { model: long, error: ModelError::ProfileRequired, calls: 1 })
+        &failure(&AnalyzeError::Model { model: long, error: ModelError::ProfileRequired, calls: 1, retry_after: None })
             .into_status(Some(&id)),
     );
     let violations: Vec<_> = (0..200)

@@ -305,6 +305,7 @@ impl<R: Send + 'static> Driver<R> {
     fn job(&self, item: &Seated, task: Task) -> Job {
         Job {
             request_id: self.settings.request_id(item.item_index),
+            is_callers_id: false,
             source: task.source,
             features: task.features,
             options: task.options,

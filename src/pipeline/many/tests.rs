@@ -56,7 +56,7 @@ struct Model(AtomicUsize);
 impl VisionModel for Model {
     async fn ask(&self, question: &Question) -> Result<Reply, ModelError> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        let usage = Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() };
+        let usage = Usage { input_tokens: 7000, output_tokens: 3, ..Usage::default() };
         match question.prompt.text.as_str() {
             "panic" => panic!("on purpose"),
             "fail" => return Err(ModelError::EndOfLife),
@@ -168,7 +168,8 @@ async fn what_a_refusal_cost_is_in_the_totals() {
     let settings = settings(Order::AsCompleted, OnFailure::Continue, 4);
     let (_, totals, _) = all(analyzer(&Arc::default(), &[]), settings, requests).await;
     let Usage { input_tokens, output_tokens, model_calls, .. } = totals.usage;
-    assert_eq!((input_tokens, output_tokens, model_calls), (14, 6, 3));
+    // The model that failed was asked, and its fallback too.
+    assert_eq!((input_tokens, output_tokens, model_calls), (14_000, 6, 4));
 }
 
 #[tokio::test]

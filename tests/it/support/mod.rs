@@ -2,11 +2,10 @@
 //! ones refuse, and generated pictures whose content is known.
 
 pub mod bedrock;
-mod bedrock_rules;
-mod bedrock_wire;
 pub mod images;
 mod loopback;
 pub mod many;
+pub mod models;
 pub mod s3;
 mod s3_list;
 mod s3_wire;

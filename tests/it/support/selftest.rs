@@ -1,45 +1,23 @@
 //! The support is tested too, with the official SDK as its client: what it gets wrong, every other test gets wrong.
 
-use std::{io::Cursor, sync::Arc};
+use std::io::Cursor;
 
 use aws_credential_types::Credentials;
-use aws_sdk_bedrockruntime::{
-    config::{BehaviorVersion, Region, retry::RetryConfig},
-    error::{ProvideErrorMetadata as _, SdkError},
-    operation::{RequestId as _, invoke_model::InvokeModelError},
-    primitives::Blob,
-};
+use aws_sdk_bedrockruntime::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::{
     operation::{get_object::builders::GetObjectFluentBuilder, list_objects_v2::builders::ListObjectsV2FluentBuilder},
     types::EncodingType,
 };
-use base64::Engine as _;
 use image::{DynamicImage, ImageDecoder as _, ImageReader};
-use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use super::{
-    bedrock::{Bedrock, Gate, Reply},
     images::{Format, Scene, find_rectangle, stored_size},
     loopback::check_signature,
     s3::{Failure, Fault, Object, S3},
 };
 
-const SONNET_5: &str = "global.anthropic.claude-sonnet-5";
-const SONNET_4_6: &str = "global.anthropic.claude-sonnet-4-6";
-
 fn credentials() -> Credentials {
     Credentials::new("AKIDEXAMPLE", "a-secret-for-loopback", None, None, "test")
-}
-
-fn bedrock_client(bedrock: &Bedrock) -> aws_sdk_bedrockruntime::Client {
-    let config = aws_sdk_bedrockruntime::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .credentials_provider(credentials())
-        .endpoint_url(bedrock.endpoint())
-        .region(Region::from_static("us-east-1"))
-        .retry_config(RetryConfig::disabled());
-    aws_sdk_bedrockruntime::Client::from_conf(config.build())
 }
 
 fn s3_client(s3: &S3) -> aws_sdk_s3::Client {
@@ -53,124 +31,6 @@ fn s3_client(s3: &S3) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
-fn message(image: &[u8], media_type: &str) -> Value {
-    let data = base64::engine::general_purpose::STANDARD.encode(image);
-    json!({
-        "anthropic_version": "bedrock-2023-05-31",
-        "max_tokens": 100,
-        "messages": [{"role": "user", "content": [
-            {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}},
-            {"type": "text", "text": "Where is it?"},
-        ]}],
-    })
-}
-
-async fn invoke(bedrock: &Bedrock, model: &str, body: Value) -> Result<Value, SdkError<InvokeModelError>> {
-    let call = bedrock_client(bedrock).invoke_model().model_id(model).body(Blob::new(body.to_string()));
-    let output = call.content_type("application/json").send().await?;
-    Ok(serde_json::from_slice(output.body.as_ref()).expect("JSON"))
-}
-
-#[tokio::test]
-async fn bedrock_answers_the_queue_then_the_handler_and_keeps_what_it_was_sent() {
-    let bedrock = Bedrock::answering(|request| {
-        Reply::tool(find_rectangle(&request.image().bytes).expect("the rectangle").as_box())
-    })
-    .await;
-    bedrock.push(Reply::text("first"));
-    let scene = Scene::new(320, 200);
-    let mut body = message(&scene.encode(Format::Jpeg), "image/jpeg");
-    body["tools"] = json!([{"name": "report", "input_schema": {"type": "object"}}]);
-    body["tool_choice"] = json!({"type": "tool", "name": "report"});
-    let model = "arn:aws:bedrock:us-east-1:111122223333:inference-profile/us.anthropic.claude-sonnet-4-6";
-
-    let first = invoke(&bedrock, model, body.clone()).await.expect("the queue's answer");
-    let second = invoke(&bedrock, model, body).await.expect("the handler's answer");
-
-    assert_eq!(first["content"][0]["text"], "first");
-    assert_eq!(second["model"], "claude-sonnet-4-6");
-    assert_eq!(second["content"][0]["name"], "report");
-    assert_eq!(second["content"][0]["input"], json!({"x1": 40, "y1": 62, "x2": 140, "y2": 100}));
-    let request = &bedrock.requests()[1];
-    assert_eq!(request.model_id, model);
-    assert_eq!(request.user_text(), "Where is it?");
-    assert_eq!(request.forced_schema(), Some(&json!({"type": "object"})));
-    assert_eq!(request.image().bytes, scene.encode(Format::Jpeg));
-    assert!(bedrock.refusals().is_empty());
-}
-
-#[tokio::test]
-async fn bedrock_errors_reach_the_sdk_by_name() {
-    let bedrock = Bedrock::start().await;
-    let reply = Reply::error(429, "ThrottlingException", "Too many requests, please wait before trying again.");
-    let request_id = reply.request_id().to_owned();
-    bedrock.push(reply);
-    let body = message(&Scene::new(64, 64).encode(Format::Png), "image/png");
-
-    let error = invoke(&bedrock, SONNET_4_6, body).await.expect_err("throttled").into_service_error();
-
-    assert!(error.is_throttling_exception(), "{error:?}");
-    assert_eq!(error.message(), Some("Too many requests, please wait before trying again."));
-    assert_eq!(error.request_id(), Some(request_id.as_str()));
-}
-
-#[tokio::test]
-async fn bedrock_refuses_what_the_real_one_refuses() {
-    let png = Scene::new(64, 64).encode(Format::Png);
-    let good = message(&png, "image/png");
-    let with = |key: &str, value: Value| {
-        let mut body = good.clone();
-        body[key] = value;
-        body
-    };
-    let without = |key: &str| {
-        let mut body = good.clone();
-        body.as_object_mut().unwrap().remove(key);
-        body
-    };
-    let mut large = png.clone();
-    large.resize(3_932_161, 0);
-    let forced = with("tool_choice", json!({"type": "tool", "name": "report"}));
-    let cases = [
-        ("version", SONNET_4_6, without("anthropic_version"), "required key [anthropic_version] not found"),
-        ("max_tokens", SONNET_4_6, without("max_tokens"), "required key [max_tokens] not found"),
-        ("model key", SONNET_4_6, with("model", "x".into()), "extraneous key [model] is not permitted"),
-        ("sampling", SONNET_5, with("temperature", 0.into()), "`temperature` is deprecated for this model."),
-        ("sampling", "anthropic.claude-opus-4-7", with("top_p", 1.into()), "`top_p` is deprecated for this model."),
-        ("thinking", SONNET_5, forced, "Thinking may not be enabled when tool_choice forces tool use."),
-        ("media type", SONNET_4_6, message(&png, "image/jpeg"), "but the image appears to be a image/png image"),
-        ("size", SONNET_4_6, message(&large, "image/png"), "image exceeds 5 MB maximum: 5242884 bytes > 5242880 bytes"),
-    ];
-    let bedrock = Bedrock::answering(|_| Reply::text("accepted")).await;
-    for (what, model, body, expected) in cases {
-        let error = invoke(&bedrock, model, body).await.expect_err(what).into_service_error();
-        assert!(error.is_validation_exception(), "{what}: {error:?}");
-        assert!(error.message().unwrap_or_default().contains(expected), "{what}: {error:?}");
-    }
-    assert_eq!(bedrock.refusals().len(), 8);
-
-    invoke(&bedrock, SONNET_4_6, with("temperature", 0.into())).await.expect("a model that takes a temperature");
-    let mut largest = png;
-    largest.resize(3_932_160, 0);
-    invoke(&bedrock, SONNET_4_6, message(&largest, "image/png")).await.expect("the largest picture");
-}
-
-#[tokio::test]
-async fn bedrock_without_a_signature_is_refused() {
-    let bedrock = Bedrock::answering(|_| Reply::text("accepted")).await;
-    let config = aws_sdk_bedrockruntime::Config::builder()
-        .allow_no_auth()
-        .behavior_version(BehaviorVersion::latest())
-        .endpoint_url(bedrock.endpoint())
-        .region(Region::from_static("us-east-1"));
-    let client = aws_sdk_bedrockruntime::Client::from_conf(config.build());
-
-    let unsigned = client.invoke_model().model_id(SONNET_5).body(Blob::new("{}")).send().await;
-
-    assert_eq!(unsigned.expect_err("unsigned").into_service_error().code(), Some("InvalidSignatureException"));
-    assert!(bedrock.requests().is_empty());
-}
-
 #[test]
 fn a_signature_for_another_service_is_refused() {
     let mut headers = http::HeaderMap::new();
@@ -180,32 +40,6 @@ fn a_signature_for_another_service_is_refused() {
 
     assert_eq!(check_signature(&headers, "s3"), Ok(()));
     assert!(check_signature(&headers, "bedrock").is_err());
-}
-
-#[tokio::test]
-async fn bedrock_can_hang_cut_and_wait() {
-    let bedrock = Bedrock::start().await;
-    let body = message(&Scene::new(64, 64).encode(Format::WebP), "image/webp");
-
-    bedrock.push(Reply::hang());
-    tokio::select! {
-        answer = invoke(&bedrock, SONNET_5, body.clone()) => panic!("answered: {answer:?}"),
-        () = bedrock.received(1) => assert_eq!(bedrock.abandoned_so_far(), 0),
-    }
-    bedrock.abandoned(1).await;
-
-    bedrock.push(Reply::cut());
-    let error = invoke(&bedrock, SONNET_5, body.clone()).await.expect_err("half a body");
-    assert!(!matches!(error, SdkError::ServiceError(_)), "{error:?}");
-
-    let gate = Arc::new(Notify::new());
-    bedrock.push(Reply::text("late").delayed(&gate));
-    let mut call = Box::pin(invoke(&bedrock, SONNET_5, body));
-    tokio::select! {
-        answer = &mut call => panic!("answered too early: {answer:?}"),
-        () = bedrock.received(3) => gate.notify_one(),
-    }
-    assert_eq!(call.await.expect("the answer")["content"][0]["text"], "late");
 }
 
 fn get(s3: &S3, key: &str) -> GetObjectFluentBuilder {
@@ -380,29 +214,6 @@ async fn s3_lists_fail_as_told_while_objects_are_read() {
     s3.mend_lists();
     assert_eq!(keys(&list(&s3).start_after("a").send().await.expect("a page")), ["b"]);
     assert_eq!(s3.gets(), ["b"]);
-}
-
-#[tokio::test]
-async fn bedrock_counts_those_at_once_and_a_gate_lets_them_through() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let bedrock = Bedrock::answering(move |_| Reply::text("late").behind(&held)).await;
-    let body = message(&Scene::new(64, 64).encode(Format::Png), "image/png");
-    let calls = async {
-        let call = || invoke(&bedrock, SONNET_5, body.clone());
-        let outcomes = tokio::join!(call(), call(), call());
-        [outcomes.0, outcomes.1, outcomes.2].map(|outcome| outcome.expect("the answer"))
-    };
-    let script = async {
-        bedrock.in_progress().is(3).await;
-        gate.let_through(1);
-        bedrock.in_progress().is(2).await;
-        gate.open();
-    };
-    tokio::join!(calls, script);
-    invoke(&bedrock, SONNET_5, body).await.expect("an open gate");
-    assert_eq!((bedrock.in_progress().now(), bedrock.in_progress().peak()), (0, 3));
-    assert_eq!(bedrock.abandoned_so_far(), 0);
 }
 
 #[test]

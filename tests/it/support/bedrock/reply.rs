@@ -1,109 +1,14 @@
-//! What travels: the request as it was sent, and an answer as the real service would send it.
+//! An answer as the real service would send it, in the protocol of the request.
 
 use std::sync::Arc;
 
-use base64::Engine as _;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use percent_encoding::percent_decode_str;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::loopback::{Body, Ending, Gate, body};
-
-/// One `InvokeModel` request.
-#[derive(Clone, Debug)]
-pub struct InvokeRequest {
-    /// The model id or ARN of the path, percent-decoded.
-    pub model_id: String,
-    pub headers: HeaderMap,
-    pub body: Value,
-    /// The images of all messages, in order.
-    pub images: Vec<SentImage>,
-}
-
-/// An image as the model received it.
-#[derive(Clone, Debug)]
-pub struct SentImage {
-    /// The declared media type.
-    pub media_type: String,
-    pub bytes: Bytes,
-    /// Length of the base64 text.
-    pub encoded_length: usize,
-}
-
-impl InvokeRequest {
-    /// Reads a body; an error is worded as the real service words it.
-    pub fn parse(model_id: String, headers: HeaderMap, bytes: Bytes) -> Result<Self, String> {
-        let body: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| format!("Malformed input request: {error}, please reformat your input and try again."))?;
-        let mut images = Vec::new();
-        for (m, message) in array(&body["messages"]).iter().enumerate() {
-            for (c, block) in array(&message["content"]).iter().enumerate() {
-                if block["type"] == "image" {
-                    let at = format!("messages.{m}.content.{c}.image.source");
-                    images.push(SentImage::parse(&block["source"]).map_err(|problem| format!("{at}{problem}"))?);
-                }
-            }
-        }
-        Ok(Self { model_id, headers, body, images })
-    }
-
-    /// The one image there is; fails the test when there are more or none.
-    pub fn image(&self) -> &SentImage {
-        assert_eq!(self.images.len(), 1, "images in the request");
-        &self.images[0]
-    }
-
-    /// All text of the messages, joined by newlines.
-    pub fn user_text(&self) -> String {
-        let blocks = array(&self.body["messages"]).iter().flat_map(|message| match &message["content"] {
-            Value::String(text) => vec![text.as_str()],
-            content => array(content).iter().filter_map(|block| block["text"].as_str()).collect(),
-        });
-        blocks.collect::<Vec<_>>().join("\n")
-    }
-
-    /// The system prompt; empty when there is none.
-    pub fn system_text(&self) -> String {
-        match &self.body["system"] {
-            Value::String(text) => text.clone(),
-            blocks => array(blocks).iter().filter_map(|block| block["text"].as_str()).collect::<Vec<_>>().join("\n"),
-        }
-    }
-
-    /// The schema of the tool that the model is forced to use; `None` when no tool is forced.
-    pub fn forced_schema(&self) -> Option<&Value> {
-        let name = (self.body["tool_choice"]["type"] == "tool").then(|| &self.body["tool_choice"]["name"])?;
-        let tool = array(&self.body["tools"]).iter().find(|tool| tool["name"] == *name)?;
-        tool.get("input_schema")
-    }
-}
-
-impl SentImage {
-    fn parse(source: &Value) -> Result<Self, String> {
-        let data = source["data"].as_str().ok_or(".base64.data: Field required")?;
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(data)
-            .map_err(|_| ".base64.data: Invalid base64 data".to_owned())?;
-        let media_type = source["media_type"].as_str().ok_or(".base64.media_type: Field required")?.to_owned();
-        Ok(Self { media_type, bytes: bytes.into(), encoded_length: data.len() })
-    }
-}
-
-fn array(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// The model of an `InvokeModel` path, whose id is one percent-encoded segment; `None` for every other operation.
-pub fn invoked_model(method: &Method, path: &str) -> Option<String> {
-    let id = path.strip_prefix("/model/")?.strip_suffix("/invoke")?;
-    // An ARN that was not encoded has a slash here: the real service does not know that path.
-    if *method != Method::POST || id.is_empty() || id.contains('/') {
-        return None;
-    }
-    percent_decode_str(id).decode_utf8().ok().map(|id| id.into_owned())
-}
+use super::request::{Api, Asks, InvokeRequest, array};
+use crate::support::loopback::{Body, Ending, Gate, body};
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,32 +58,36 @@ impl Reply {
         reply
     }
 
-    /// A Messages answer. `usage` is `{"input_tokens": .., "output_tokens": ..}`.
+    /// An answer, written as the Messages API has it and sent in the protocol of the request. `usage` is
+    /// `{"input_tokens": .., "output_tokens": ..}`; with `null` it is what the request and the answer would take.
     pub fn messages(content: Value, stop_reason: &str, usage: Value) -> Self {
         let id = format!("msg_bdrk_{}", uuid::Uuid::new_v4().simple());
         let body = json!({
             "id": id, "type": "message", "role": "assistant", "content": content,
             "stop_reason": stop_reason, "stop_sequence": null, "usage": usage,
         });
-        let mut reply = Self::json(200, body);
-        reply.set("x-amzn-bedrock-invocation-latency", "1234");
-        for (header, field) in [("input", "input_tokens"), ("output", "output_tokens")] {
-            let count = reply.body["usage"][field].to_string();
-            reply.set(&format!("x-amzn-bedrock-{header}-token-count"), &count);
-        }
-        reply
+        Self::json(200, body)
     }
 
-    /// The model calls the tool it was told to call, with `input`.
+    /// The model answers `input` in the way it was asked: it calls the tool, or writes JSON.
     pub fn tool(input: Value) -> Self {
         let content = json!([{"type": "tool_use", "id": "toolu_bdrk_01", "name": null, "input": input}]);
-        Self::messages(content, "tool_use", json!({"input_tokens": 1200, "output_tokens": 90}))
+        Self::messages(content, "tool_use", Value::Null)
     }
 
     /// The model answers in prose.
     pub fn text(text: &str) -> Self {
-        let content = json!([{"type": "text", "text": text}]);
-        Self::messages(content, "end_turn", json!({"input_tokens": 1100, "output_tokens": 40}))
+        Self::messages(json!([{"type": "text", "text": text}]), "end_turn", Value::Null)
+    }
+
+    /// The model stops in the middle of `text`, at the most output tokens.
+    pub fn broken_off(text: &str) -> Self {
+        Self::messages(json!([{"type": "text", "text": text}]), "max_tokens", Value::Null)
+    }
+
+    /// The model refuses.
+    pub fn refusal() -> Self {
+        Self::messages(json!([]), "refusal", Value::Null)
     }
 
     /// An error as the service words it: the exception's name in a header, the message in the body.
@@ -192,6 +101,36 @@ impl Reply {
     /// A 400 of the model or of Bedrock's own checks.
     pub fn validation(message: &str) -> Self {
         Self::error(400, "ValidationException", message)
+    }
+
+    /// Too many requests.
+    pub fn throttled() -> Self {
+        Self::error(429, "ThrottlingException", "Too many requests, please wait before trying again.")
+    }
+
+    /// The service is overloaded.
+    pub fn unavailable() -> Self {
+        Self::error(503, "ServiceUnavailableException", "Bedrock is unable to process your request.")
+    }
+
+    /// The model's own fault, with the status that the model answered.
+    pub fn model_error(original_status: u16) -> Self {
+        let message = "The system encountered an unexpected error during processing. Try your request again.";
+        let body = json!({"message": message, "originalStatusCode": original_status, "resourceName": "model"});
+        Self::json(424, body).header("x-amzn-errortype", "ModelErrorException")
+    }
+
+    /// A model that is no more.
+    pub fn ended() -> Self {
+        let message = "This model version has reached the end of its life. Please refer to the AWS documentation for more \
+                       details.";
+        Self::error(404, "ResourceNotFoundException", message)
+    }
+
+    /// A model that the account may not use.
+    pub fn denied() -> Self {
+        let message = "You don't have access to the model with the specified model ID.";
+        Self::error(403, "AccessDeniedException", message)
     }
 
     /// No answer ever; see `Bedrock::abandoned`.
@@ -256,16 +195,46 @@ impl Reply {
         self.waits.clone()
     }
 
-    /// Names the model and the tool, which the script leaves to the request.
+    /// Says what the script leaves to the request: model, tool, usage and protocol.
     pub(super) fn fill_in(&mut self, request: &InvokeRequest) {
         if self.body["type"] != "message" {
             return;
         }
         self.body["model"] = model_name(&request.model_id).into();
-        for block in self.body["content"].as_array_mut().into_iter().flatten() {
-            if block["type"] == "tool_use" && block["name"].is_null() {
-                block["name"] = request.body["tool_choice"]["name"].clone();
+        self.answer_as_asked(request);
+        if self.body["usage"].is_null() {
+            let written = self.body["content"].to_string().len().div_ceil(4);
+            self.body["usage"] = json!({"input_tokens": request.input_tokens(), "output_tokens": written});
+        }
+        match request.api {
+            Api::Invoke => {
+                self.set("x-amzn-bedrock-invocation-latency", "1234");
+                for (header, field) in [("input", "input_tokens"), ("output", "output_tokens")] {
+                    let count = self.body["usage"][field].to_string();
+                    self.set(&format!("x-amzn-bedrock-{header}-token-count"), &count);
+                }
             }
+            Api::Converse => self.body = converse(&self.body),
+        }
+    }
+
+    /// A call of the one tool on offer stays one; without a tool it is written as text.
+    fn answer_as_asked(&mut self, request: &InvokeRequest) {
+        let tools = request.tools();
+        let in_text = matches!(request.asks(), Asks::NativeSchema | Asks::InWords);
+        for block in self.body["content"].as_array_mut().into_iter().flatten() {
+            if block["type"] != "tool_use" || !block["name"].is_null() {
+                continue;
+            }
+            if in_text {
+                *block = json!({"type": "text", "text": block["input"].to_string()});
+            } else {
+                block["name"] = tools[0].name.as_str().into();
+            }
+        }
+        let calls = array(&self.body["content"]).iter().any(|block| block["type"] == "tool_use");
+        if self.body["stop_reason"] == "tool_use" && !calls {
+            self.body["stop_reason"] = "end_turn".into();
         }
     }
 
@@ -286,4 +255,35 @@ impl Reply {
 /// `claude-sonnet-5` of `global.anthropic.claude-sonnet-5`.
 fn model_name(model_id: &str) -> &str {
     model_id.split_once("anthropic.").map_or(model_id, |(_, name)| name)
+}
+
+/// The same answer as Converse has it.
+fn converse(message: &Value) -> Value {
+    let content: Vec<_> = array(&message["content"]).iter().map(converse_block).collect();
+    let usage = &message["usage"];
+    let tokens = |name: &str| usage[name].as_u64().unwrap_or_default();
+    json!({
+        "output": {"message": {"role": "assistant", "content": content}},
+        "stopReason": message["stop_reason"],
+        "usage": {
+            "inputTokens": tokens("input_tokens"),
+            "outputTokens": tokens("output_tokens"),
+            "totalTokens": tokens("input_tokens") + tokens("output_tokens"),
+            "cacheReadInputTokens": tokens("cache_read_input_tokens"),
+            "cacheWriteInputTokens": tokens("cache_creation_input_tokens"),
+        },
+        "metrics": {"latencyMs": 1234},
+    })
+}
+
+fn converse_block(block: &Value) -> Value {
+    match block["type"].as_str() {
+        Some("tool_use") => {
+            json!({"toolUse": {"toolUseId": block["id"], "name": block["name"], "input": block["input"]}})
+        }
+        Some("thinking") => {
+            json!({"reasoningContent": {"reasoningText": {"text": block["thinking"], "signature": "s"}}})
+        }
+        _ => json!({"text": block["text"]}),
+    }
 }

@@ -1,5 +1,14 @@
-//! A Bedrock runtime on loopback: answers `InvokeModel` as the test scripts it, keeps every request, and refuses what
-//! the real one refuses.
+//! A Bedrock runtime on loopback: answers InvokeModel and Converse as the test scripts it, keeps every request, and
+//! refuses what the real one refuses.
+
+mod models;
+mod pictures;
+mod refusals;
+mod reply;
+mod request;
+mod rules;
+mod schemas;
+mod selftest;
 
 use std::{
     collections::VecDeque,
@@ -10,15 +19,14 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-use super::{
-    bedrock_rules,
-    bedrock_wire::{Outcome, invoked_model},
-    loopback::{Body, Counter, Gauge, Loopback, check_signature},
-};
-pub use super::{
-    bedrock_wire::{InvokeRequest, Reply},
-    loopback::Gate,
-};
+pub use super::loopback::Gate;
+use super::loopback::{Body, Counter, Gauge, Loopback, check_signature};
+pub use models::{Facts, MODELS, Thinking};
+pub use refusals::Part;
+use refusals::Refused;
+use reply::Outcome;
+pub use reply::Reply;
+pub use request::{Api, Asks, InvokeRequest, SentImage};
 
 type Handler = Arc<dyn Fn(&InvokeRequest) -> Reply + Send + Sync>;
 
@@ -34,6 +42,8 @@ struct State {
     handler: Mutex<Option<Handler>>,
     requests: Mutex<Vec<InvokeRequest>>,
     refusals: Mutex<Vec<String>>,
+    refused: Mutex<Vec<Refused>>,
+    revived: Mutex<Vec<String>>,
     received: Counter,
     abandoned: Counter,
     in_progress: Gauge,
@@ -73,6 +83,17 @@ impl Bedrock {
         *self.state.handler.lock().unwrap() = Some(Arc::new(handler));
     }
 
+    /// From now on the service refuses a part of every request to `model`, which a part of its id names, with a message
+    /// in its own words.
+    pub fn refuse(&self, model: &str, part: Part, message: &str) {
+        self.state.refused.lock().unwrap().push(Refused::new(model, part, message));
+    }
+
+    /// Turns the clock back to the days of a model that has ended, which a part of its id names.
+    pub fn revive(&self, model: &str) {
+        self.state.revived.lock().unwrap().push(model.to_owned());
+    }
+
     /// Every request so far, the refused ones too, oldest first.
     pub fn requests(&self) -> Vec<InvokeRequest> {
         self.state.requests.lock().unwrap().clone()
@@ -85,7 +106,13 @@ impl Bedrock {
         requests.remove(0)
     }
 
-    /// Why requests were refused by the server's own rules, oldest first.
+    /// The requests for a model, which a part of its id names, oldest first.
+    pub fn requests_to(&self, model: &str) -> Vec<InvokeRequest> {
+        self.requests().into_iter().filter(|request| request.model_id.contains(model)).collect()
+    }
+
+    /// Why requests were refused by the server's own rules, oldest first. What a test told it to refuse, and models that
+    /// have ended, are not among them.
     pub fn refusals(&self) -> Vec<String> {
         self.state.refusals.lock().unwrap().clone()
     }
@@ -122,24 +149,35 @@ impl State {
         let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
             return Reply::error(400, "ValidationException", "The request body broke off.").into_response();
         };
-        let Some(model_id) = invoked_model(&head.method, head.uri.path()) else {
+        let Some((api, model_id)) = request::operation(&head.method, head.uri.path()) else {
             return self.refuse(Reply::error(404, "UnknownOperationException", "")).into_response();
         };
         if let Err(problem) = check_signature(&head.headers, "bedrock") {
             return self.refuse(Reply::error(403, "InvalidSignatureException", &problem)).into_response();
         }
-        let request = match InvokeRequest::parse(model_id, head.headers, body) {
+        let request = match InvokeRequest::parse(api, model_id, head.headers, body) {
             Ok(request) => request,
             Err(problem) => return self.refuse(Reply::validation(&problem)).into_response(),
         };
         let _inside = self.in_progress.enter();
         self.requests.lock().unwrap().push(request.clone());
         self.received.increment();
-        let reply = match bedrock_rules::check(&request) {
-            Ok(()) => self.scripted(&request),
-            Err(problem) => self.refuse(Reply::validation(&problem)),
-        };
+        let reply = self.judge(&request).unwrap_or_else(|| self.scripted(&request));
         self.play(reply, &request).await
+    }
+
+    /// What the service says to a request without any model: that the model has ended, what the test told it to refuse, and
+    /// what it always refuses.
+    fn judge(&self, request: &InvokeRequest) -> Option<Reply> {
+        let is_alive = |name: &str| self.revived.lock().unwrap().iter().any(|model| model.contains(name));
+        if request.facts().is_some_and(|facts| facts.has_ended && !is_alive(facts.name)) {
+            return Some(Reply::ended());
+        }
+        let refused = self.refused.lock().unwrap();
+        if let Some(refused) = refused.iter().find(|refused| refused.applies(request)) {
+            return Some(Reply::validation(refused.message()));
+        }
+        rules::check(request).err().map(|problem| self.refuse(Reply::validation(&problem)))
     }
 
     fn refuse(&self, reply: Reply) -> Reply {

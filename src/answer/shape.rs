@@ -1,0 +1,153 @@
+//! The object whose fields are the features, out of whatever a model wrapped around it.
+
+use serde_json::{Map, Value};
+
+use super::{
+    boxes::BOX_NAMES,
+    fields::{decode, field, get, key},
+    sensitivity::VERDICT_NAMES,
+};
+use crate::domain::Features;
+
+/// Wrappers in wrappers beyond this are no answer.
+const MOST_WRAPPERS: usize = 6;
+
+/// Most objects of a list that are joined to one answer.
+const MOST_PARTS: usize = 16;
+
+/// Names under which the answer stands in what models write around it: the call of a tool, a schema filled in, a result.
+const WRAPPERS: [&str; 16] = [
+    "report_analysis",
+    "input",
+    "parameters",
+    "arguments",
+    "function",
+    "tool_calls",
+    "tool_use",
+    "properties",
+    "result",
+    "results",
+    "response",
+    "output",
+    "analysis",
+    "data",
+    "json",
+    "content",
+];
+
+/// Under which names a feature, by its name, may stand in an answer.
+pub(super) fn names(feature: &str) -> &'static [&'static str] {
+    match feature {
+        "description" => &["description", "caption"],
+        "sensitivity" => &["sensitivity"],
+        "labels" => &["labels", "objects", "detections"],
+        "text" => &["text", "ocr"],
+        "prompt" => &["answer"],
+        _ => &["extraction"],
+    }
+}
+
+/// The object that has the fields asked for, if `value` holds one: itself, or wrapped in an object, a list or a string. A
+/// value that is the `whole` text is more than something in brackets: it may hold nothing.
+pub(super) fn answer(value: Value, features: &Features, whole: bool) -> Option<Value> {
+    let asked = features.names();
+    match (&value, asked.as_slice()) {
+        (Value::Array(items), [name @ ("labels" | "text")]) if whole && items.is_empty() => Some(wrapped(name, value)),
+        (Value::Object(_) | Value::Array(_), _) => {
+            unwrap(value, features, &asked, 0).or_else(|| whole.then(|| Value::Object(Map::new())))
+        }
+        _ => None,
+    }
+}
+
+/// Fills features that `first` lacks with those of `other`. Whether there were any.
+pub(super) fn fill(first: &mut Value, other: Value, features: &Features) -> bool {
+    let (Value::Object(known), Value::Object(mut more)) = (first, other) else { return false };
+    let mut filled = false;
+    for names in features.names().into_iter().map(names) {
+        if get(known, names).is_some() {
+            continue;
+        }
+        let found = key(&more, names).map(str::to_owned);
+        if let Some((name, value)) = found.and_then(|name| more.remove_entry(&name)) {
+            known.insert(name, value);
+            filled = true;
+        }
+    }
+    filled
+}
+
+fn unwrap(value: Value, features: &Features, asked: &[&str], depth: usize) -> Option<Value> {
+    if depth > MOST_WRAPPERS {
+        return None;
+    }
+    match value {
+        Value::String(text) => unwrap(decode(&text)?, features, asked, depth + 1),
+        Value::Array(items) => list(items, features, asked, depth),
+        Value::Object(fields) => object(fields, features, asked, depth),
+        _ => None,
+    }
+}
+
+fn object(mut fields: Map<String, Value>, features: &Features, asked: &[&str], depth: usize) -> Option<Value> {
+    if asked.iter().any(|name| key(&fields, names(name)).is_some()) {
+        return Some(Value::Object(fields));
+    }
+    if let [name] = asked
+        && is_lone(name, &fields, features)
+    {
+        let value = Value::Object(fields);
+        return Some(if *name == "labels" { wrapped(name, Value::Array(vec![value])) } else { wrapped(name, value) });
+    }
+    for wrapper in WRAPPERS {
+        let inner = key(&fields, &[wrapper]).map(str::to_owned).and_then(|name| fields.remove(&name));
+        if let Some(answer) = inner.and_then(|inner| unwrap(inner, features, asked, depth + 1)) {
+            return Some(answer);
+        }
+    }
+    if fields.len() == 1 {
+        return fields.into_iter().next().and_then(|(_, inner)| unwrap(inner, features, asked, depth + 1));
+    }
+    None
+}
+
+/// Whether an object is itself the one feature that was asked for.
+fn is_lone(name: &str, fields: &Map<String, Value>, features: &Features) -> bool {
+    let has = |names: &[&str]| get(fields, names).is_some();
+    match name {
+        "sensitivity" => has(VERDICT_NAMES),
+        "text" => has(&["lines"]),
+        "labels" => has(&["name", "label"]) && (has(&["instances", "confidence"]) || has(BOX_NAMES)),
+        "extraction" => {
+            let schema = features.extraction.as_ref().and_then(|request| request.schema.get("properties"));
+            let known = |properties: &Map<String, Value>| fields.keys().any(|name| properties.contains_key(name));
+            schema.and_then(Value::as_object).is_some_and(known)
+        }
+        _ => false,
+    }
+}
+
+fn list(items: Vec<Value>, features: &Features, asked: &[&str], depth: usize) -> Option<Value> {
+    if let [name @ ("labels" | "text")] = asked
+        && !items.is_empty()
+        && items.iter().all(|item| is_entry(item, name))
+    {
+        return Some(wrapped(name, Value::Array(items)));
+    }
+    let mut parts = items.into_iter().take(MOST_PARTS).filter_map(|item| unwrap(item, features, asked, depth + 1));
+    let mut first = parts.next()?;
+    for part in parts {
+        fill(&mut first, part, features);
+    }
+    Some(first)
+}
+
+/// Whether an object can be an entry of a list, and is not something that holds the list.
+fn is_entry(item: &Value, feature: &str) -> bool {
+    let holds_list = field(item, names(feature)).is_some_and(|value| !value.is_string());
+    item.is_object() && !holds_list && field(item, &["input", "arguments", "parameters", "function"]).is_none()
+}
+
+fn wrapped(name: &str, value: Value) -> Value {
+    Value::Object(Map::from_iter([(name.to_owned(), value)]))
+}

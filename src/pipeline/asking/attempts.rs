@@ -1,0 +1,154 @@
+//! The one place where a model is asked again.
+//!
+//! Retried are throttling, a model that is not ready, a fault of the service and a broken connection; never silence, for
+//! what a model works on is billed. The wait is exponential with full jitter, no retry starts that the deadline leaves no
+//! time for, and all retries of the process come out of one budget. A part that the service refuses is left out and the
+//! question asked again at once: nothing was billed for it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    Asker,
+    ledger::{Ledger, Patience},
+    question::Draft,
+};
+use crate::pipeline::{
+    error::{AnalyzeError, Stage},
+    ports::{ModelError, Reply},
+};
+
+/// How often and how patiently a model is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// Most calls of one model for one question, at least 1; those that were refused for a part of them not counted.
+    pub max_attempts: u32,
+    /// Longest first wait; each further one may be twice as long.
+    pub base: Duration,
+    /// Longest wait.
+    pub cap: Duration,
+    /// A call is not tried with less time left than this.
+    pub min_call_time: Duration,
+}
+
+/// Asks the model of `draft` until it answers, the attempts are used up or the deadline is near. What is used up goes into
+/// `ledger`, also when there is no answer.
+pub(super) async fn ask(
+    asker: &Asker,
+    draft: &mut Draft<'_>,
+    patience: &Patience,
+    ledger: &Ledger,
+) -> Result<Reply, AnalyzeError> {
+    let id = &draft.model.id;
+    let failed =
+        |error, retry_after| AnalyzeError::Model { model: id.clone(), error, calls: ledger.calls(), retry_after };
+    let leave = asker.circuits.enter(id).map_err(|error| failed(error, None))?;
+    asker.budget.earn();
+    let outcome = attempts(asker, draft, patience, ledger).await;
+    match outcome {
+        Ok(reply) => {
+            leave.works();
+            Ok(reply)
+        }
+        // A call that was not begun, or that a caller in a hurry ended, says nothing of the model.
+        Err(Unanswered::TooLate { error, silence }) => {
+            if silence >= SILENCE {
+                leave.failed(&ModelError::Unavailable { detail: "no answer".to_owned(), retryable: false });
+            }
+            Err(error)
+        }
+        Err(Unanswered::Failed(error)) => {
+            leave.failed(&error);
+            let retry_after = (error == ModelError::Throttled).then(|| asker.paces.given_up(id));
+            Err(failed(error, retry_after))
+        }
+    }
+}
+
+/// A model that says nothing for this long to a caller who then gives up counts as failing.
+const SILENCE: Duration = Duration::from_secs(10);
+
+enum Unanswered {
+    TooLate {
+        error: AnalyzeError,
+        /// How long the model was waited for.
+        silence: Duration,
+    },
+    Failed(ModelError),
+}
+
+async fn attempts(
+    asker: &Asker,
+    draft: &mut Draft<'_>,
+    patience: &Patience,
+    ledger: &Ledger,
+) -> Result<Reply, Unanswered> {
+    let policy = &asker.policy;
+    let mut attempt = 1;
+    loop {
+        let remaining = patience.remaining();
+        if remaining < policy.min_call_time {
+            return Err(Unanswered::TooLate { error: too_late(remaining, policy), silence: Duration::ZERO });
+        }
+        let started = Instant::now();
+        let outcome = tokio::select! {
+            outcome = call(asker, draft, ledger) => outcome,
+            () = patience.is_over() => {
+                let silence = started.elapsed();
+                ledger.spent_in_the_model(silence);
+                let error = AnalyzeError::DeadlineExceeded { stage: Stage::Model };
+                return Err(Unanswered::TooLate { error, silence });
+            }
+        };
+        let error = match outcome {
+            Ok(reply) => return Ok(reply),
+            Err(error) => error,
+        };
+        if let ModelError::PartRefused { part, lasting, .. } = &error
+            && draft.leave_out(*part)
+        {
+            tracing::info!(model = draft.model.id, ?part, %error, "asking the model without a part that it refuses");
+            if *lasting {
+                asker.refusals.remember(&draft.model.id, *part);
+            }
+            continue;
+        }
+        let wait = jittered(policy, attempt);
+        let in_time = patience.remaining() > wait + policy.min_call_time;
+        if !error.is_retryable() || attempt >= policy.max_attempts || !in_time || !asker.budget.spend() {
+            return Err(Unanswered::Failed(error));
+        }
+        attempt += 1;
+        tracing::info!(model = draft.model.id, %error, attempt, ?wait, "asking the model again");
+        tokio::time::sleep(wait).await;
+        ledger.spent_in_backoff(wait);
+    }
+}
+
+async fn call(asker: &Asker, draft: &Draft<'_>, ledger: &Ledger) -> Result<Reply, ModelError> {
+    let question = draft.question();
+    let started = Instant::now();
+    ledger.call();
+    let outcome = asker.model.ask(&question).await;
+    ledger.spent_in_the_model(started.elapsed());
+    let mut reply = outcome?;
+    reply.usage = reply.usage.priced(draft.model.prices.as_ref());
+    ledger.paid(reply.usage);
+    asker.paces.answered(&draft.model.id);
+    Ok(reply)
+}
+
+fn too_late(remaining: Duration, policy: &RetryPolicy) -> AnalyzeError {
+    if remaining.is_zero() {
+        AnalyzeError::DeadlineExceeded { stage: Stage::Model }
+    } else {
+        AnalyzeError::DeadlineTooShort { remaining, needed: policy.min_call_time }
+    }
+}
+
+/// Full jitter: anything between nothing and the exponential bound.
+fn jittered(policy: &RetryPolicy, attempt: u32) -> Duration {
+    let bound = policy.base.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1))).min(policy.cap);
+    bound.mul_f64(fastrand::f64())
+}

@@ -1,0 +1,154 @@
+//! One model and one question: its answer, and when that cannot be used, one more try with its mistake before its eyes.
+
+use tokio::time::Instant;
+
+use super::{
+    Answered, Asker, attempts,
+    ledger::{Ledger, Patience},
+    question::{Draft, Picture, Topic},
+};
+use crate::{
+    answer::{self, Reading, Unreadable},
+    domain::{ModelFacts, ModelProfile, StopReason, Warning, WarningCode},
+    pipeline::{
+        error::AnalyzeError,
+        ports::{Correction, ModelError, Reply},
+    },
+    prompt,
+};
+
+/// Most of a bad answer that is shown to the model again, in bytes: enough to see what is wrong.
+const MOST_SHOWN: usize = 8 << 10;
+
+/// An answer of the model and what could be read of it.
+struct Try {
+    reply: Reply,
+    reading: Result<Reading, Unreadable>,
+}
+
+/// Asks `model`, and once more when its answer cannot be used or lacks something, if there is time.
+///
+/// # Errors
+/// Why there is no answer, or that there is none that can be used.
+pub(super) async fn hold(
+    asker: &Asker,
+    topic: &Topic,
+    model: &ModelProfile,
+    picture: &Picture,
+    patience: &Patience,
+    ledger: &Ledger,
+) -> Result<Answered, AnalyzeError> {
+    let mut draft = asker.draft(topic, model, picture);
+    let started = Instant::now();
+    let first = once(asker, &mut draft, patience, ledger).await?;
+    let took = started.elapsed();
+    let Some(correction) = correction(&first, &draft) else {
+        return finish(asker, &draft, first.reply, first.reading, ledger, false);
+    };
+    // A second answer will take about as long as the first; one that comes too late would be paid for in vain.
+    if patience.remaining() <= took.max(asker.policy.min_call_time) {
+        return finish(asker, &draft, first.reply, first.reading, ledger, false);
+    }
+    tracing::info!(model = model.id, "asking the model again: its answer cannot be used");
+    draft.correction = Some(correction);
+    match once(asker, &mut draft, patience, ledger).await {
+        Ok(second) => {
+            let reading = joined(first.reading, second.reading);
+            finish(asker, &draft, second.reply, reading, ledger, true)
+        }
+        // What the first answer holds is paid for and kept.
+        Err(error) => {
+            tracing::info!(model = model.id, %error, "the second try failed");
+            finish(asker, &draft, first.reply, first.reading, ledger, true)
+        }
+    }
+}
+
+async fn once(asker: &Asker, draft: &mut Draft<'_>, patience: &Patience, ledger: &Ledger) -> Result<Try, AnalyzeError> {
+    let reply = attempts::ask(asker, draft, patience, ledger).await?;
+    let id = &draft.model.id;
+    let failed = |error| AnalyzeError::Model { model: id.clone(), error, calls: ledger.calls(), retry_after: None };
+    match reply.stop_reason {
+        StopReason::Refusal => return Err(failed(ModelError::Refused)),
+        StopReason::Filtered => return Err(failed(ModelError::Filtered)),
+        _ => {}
+    }
+    let (input_tokens, image_tokens) = (reply.usage.all_input_tokens(), draft.picture.tokens);
+    if input_tokens > 0 && input_tokens < image_tokens / 2 {
+        return Err(failed(ModelError::PictureUnseen { input_tokens, image_tokens }));
+    }
+    let reading = answer::read(&answer::Answer {
+        text: &reply.text,
+        stop_reason: reply.stop_reason,
+        features: &draft.topic.features,
+        frame: &draft.picture.frame,
+        filter_vocabulary: draft.model.is_detector,
+        coordinates: draft.model.coordinates,
+    });
+    Ok(Try { reply, reading })
+}
+
+/// What to tell the model about its answer; `None` when there is nothing to gain. An answer that was cut and yet holds
+/// something would be cut again.
+fn correction(first: &Try, draft: &Draft<'_>) -> Option<Correction> {
+    let is_cut = first.reply.stop_reason == StopReason::MaxTokens;
+    let mistakes = match &first.reading {
+        Ok(reading) if reading.mistakes.is_empty() || is_cut || draft.model.is_detector => return None,
+        Ok(reading) => reading.mistakes.clone(),
+        Err(Unreadable { mistakes, .. }) => mistakes.clone(),
+    };
+    let complaint =
+        prompt::complaint(&mistakes, is_cut, draft.strategy(), draft.topic.features.prompt_alone().is_some());
+    let end = draft_end(&first.reply.text);
+    Some(Correction { answer: first.reply.text.get(..end).unwrap_or_default().trim().to_owned(), complaint })
+}
+
+/// Where the part of a bad answer ends that is shown again.
+fn draft_end(text: &str) -> usize {
+    (0..=MOST_SHOWN.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default()
+}
+
+/// What both answers hold together.
+fn joined(first: Result<Reading, Unreadable>, second: Result<Reading, Unreadable>) -> Result<Reading, Unreadable> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok(first.joined(second)),
+        (Err(_), Ok(reading)) | (Ok(reading), Err(_)) => Ok(reading),
+        (Err(_), Err(unreadable)) => Err(unreadable),
+    }
+}
+
+fn finish(
+    asker: &Asker,
+    draft: &Draft<'_>,
+    reply: Reply,
+    reading: Result<Reading, Unreadable>,
+    ledger: &Ledger,
+    asked_again: bool,
+) -> Result<Answered, AnalyzeError> {
+    let model = draft.model;
+    let unreadable = |error| AnalyzeError::Answer { model: model.id.clone(), error, calls: ledger.calls() };
+    let reading = reading.map_err(unreadable)?;
+    let mut warnings = draft.warnings();
+    if asked_again {
+        let message = "The model's first answer could not be used in full; it was asked once more.";
+        warnings.push(Warning::new(WarningCode::ModelAskedAgain, message));
+    }
+    warnings.extend(reading.warnings);
+    Ok(Answered {
+        is_lasting: reading.findings.missing.is_empty(),
+        findings: reading.findings,
+        warnings,
+        model: ModelFacts {
+            requested: model.id.clone(),
+            served: model.id.clone(),
+            region: asker.model.region(model).to_owned(),
+            prompt_version: prompt::PROMPT_VERSION,
+            stop_reason: reply.stop_reason,
+            upstream_request_id: reply.upstream_request_id,
+            cached: false,
+        },
+        raw: reply.text,
+        image_tokens: draft.picture.tokens,
+        seen: draft.picture.frame.model(),
+    })
+}
