@@ -1,6 +1,6 @@
 //! The `sightline` command.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -64,7 +64,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Models(args) => {
-            print!("{}", cli::models::run(&args)?);
+            let shown = cli::models::run(&args)?;
+            // A reader that has seen enough, such as `head`, is no error.
+            let _ = std::io::stdout().write_all(shown.as_bytes());
             Ok(ExitCode::SUCCESS)
         }
         Command::Health(args) => cli::health::run(args).await,

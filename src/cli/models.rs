@@ -126,6 +126,20 @@ impl Row<'_> {
         self.prices.as_ref().map_or("?".to_owned(), |prices| format!("{} / {}", prices.input, prices.output))
     }
 
+    /// Its names, its id, what is asked instead and what else there is to say, one below the other.
+    fn description(&self) -> String {
+        let alias = self.alias.map_or(String::new(), |alias| format!("{alias}: "));
+        let mut lines = vec![format!("{alias}{}", self.name)];
+        if self.id != self.name {
+            lines.push(format!("  {}", self.id));
+        }
+        if !self.fallbacks.is_empty() {
+            lines.push(format!("  else {}", self.fallbacks.join(", ")));
+        }
+        lines.extend(self.notes().iter().map(|note| format!("  {note}")));
+        lines.join("\n")
+    }
+
     fn notes(&self) -> Vec<String> {
         let end = self.end_of_life.unwrap_or_default();
         let said = [
@@ -142,21 +156,18 @@ impl Row<'_> {
 /// A row of a table for each model, in as many lines as it takes.
 fn table(models: &Models, width: u16) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    table.set_header(["Model and id", "Asked by", "Sees", "USD in / out", "Falls back to; notes"]);
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(width).set_header(["Model", "Asked by", "Sees", "USD in / out"]);
     for row in rows(models) {
-        let alias = row.alias.map_or(String::new(), |alias| format!("{alias}: "));
-        let others = row.fallbacks.iter().cloned().chain(row.notes()).collect::<Vec<_>>().join("\n");
         table.add_row([
-            plain::lines(&format!("{alias}{}\n{}", row.name, row.id)),
+            plain::lines(&row.description()),
             format!("{}\n{}", row.api, row.output.join("\n")),
             format!("{}\n{}", row.sees().replace(", ", "\n"), row.boxes()),
             row.price(),
-            plain::lines(&others),
         ]);
     }
     format!(
-        "{}\nUSD per million tokens. What each column means: docs/MODELS.md. All of it: --json.\n",
+        "{}\nUSD are per million tokens; docs/MODELS.md says what the rest means. --json has it all.\n",
         table.trim_fmt()
     )
 }

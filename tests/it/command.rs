@@ -273,7 +273,63 @@ async fn the_configuration_is_printed_and_what_is_wrong_is_refused() {
     let output = command().arg("config").env("AWS_SECRET_ACCESS_KEY", "hunter2").output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("AWS_SECRET_ACCESS_KEY = (set)") && !text.contains("hunter2"), "{text}");
+    let output = command().arg("config").env("SIGHTLINE_MODELS", "/nonexistent.toml").output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent.toml"));
     let output = command().arg("serve").env("SIGHTLINE_LISTEN", "nowhere").output().await.unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--listen"));
+}
+
+#[tokio::test]
+async fn models_are_listed_for_people_and_for_programs() {
+    let (code, text, _) = output(&["models"]).await;
+    assert_eq!(code, 0);
+    assert!(text.lines().nth(1).unwrap().starts_with("default"), "{text}");
+    assert!(text.lines().any(|line| line.contains("claude-3-sonnet") && line.contains("ENDED")), "{text}");
+    let (code, text, _) = output(&["models", "--json", "--model", "precise", "--allowed-models", "fast"]).await;
+    assert_eq!(code, 0);
+    let models: Value = serde_json::from_str(&text).unwrap();
+    let names: Vec<_> = models.as_array().unwrap().iter().map(|model| &model["name"]).collect();
+    assert_eq!(names, ["claude-opus-5", "claude-haiku-5-5"]);
+}
+
+#[tokio::test]
+async fn a_catalogue_of_the_operators_own_decides_what_is_called() {
+    let (s3, bedrock) = (S3::start().await, Bedrock::start().await);
+    s3.put("photos", "summit.jpeg", photo("summit.jpeg"));
+    bedrock.push(Reply::tool(json!({"description": "A hall."})));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("models.toml");
+    let id = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3d4e5f6";
+    let text =
+        format!("[aliases]\ndefault = \"house\"\n[models.house]\nextends = \"claude-sonnet-5\"\nid = \"{id}\"\n");
+    std::fs::write(&file, text).unwrap();
+    let mut environment = without_aws();
+    environment.extend([
+        ("AWS_ENDPOINT_URL_S3", s3.endpoint()),
+        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", bedrock.endpoint()),
+        ("AWS_ACCESS_KEY_ID", "AKID".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+        ("SIGHTLINE_MODELS", file.to_str().unwrap().to_owned()),
+    ]);
+    let server = Server::start(&["--listen", "127.0.0.1:0"], &environment).await;
+    let mut client = connect(server.address).await;
+    let analysis =
+        client.analyze_image(object("summit.jpeg", describe())).await.unwrap().into_inner().analysis.unwrap();
+    assert_eq!(analysis.model.unwrap().served, id);
+    assert_eq!(analysis.image.unwrap().model_width, 1280, "seen in high resolution, as what it extends");
+    let request = bedrock.only_request();
+    assert_eq!(request.model_id, id);
+    assert_eq!(request.body["thinking"]["type"], "disabled");
+}
+
+#[tokio::test]
+async fn an_embedded_server_of_a_command_needs_none_of_the_servers_models() {
+    let picture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("assets/photos/coffee.png");
+    let mut command = command();
+    command.args(["analyze", "--embedded", "--labels", picture.to_str().unwrap()]);
+    command.env("SIGHTLINE_MODELS", "/nonexistent.toml").env("SIGHTLINE_MODEL", "precise");
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -21,16 +21,24 @@ async fn capabilities_are_those_in_force() {
     let models: Vec<_> = found
         .models
         .iter()
-        .map(|model| (model.model_id.as_str(), model.max_edge, model.max_visual_tokens, model.is_default))
+        .map(|model| {
+            (model.alias.as_str(), model.model_id.as_str(), model.max_edge, model.max_visual_tokens, model.is_default)
+        })
         .collect();
     assert_eq!(
-        models,
+        models[..3],
         [
-            ("global.anthropic.claude-sonnet-5", 2576, 4784, true),
-            ("global.anthropic.claude-sonnet-4-6", 1568, 1568, false),
-            ("anthropic.claude-3-sonnet-20240229-v1:0", 1568, 1568, false),
+            ("default", "global.anthropic.claude-sonnet-5", 2576, 4784, true),
+            ("fast", "global.anthropic.claude-haiku-5-5", 2576, 4784, false),
+            ("precise", "global.anthropic.claude-opus-5", 2576, 4784, false),
         ]
     );
+    assert!(models.contains(&("claude-3-sonnet", "anthropic.claude-3-sonnet-20240229-v1:0", 1568, 1568, false)));
+    assert!(
+        models.contains(&("nova-pro", "us.amazon.nova-pro-v1:0", 2048, 0, false)),
+        "no rule of tokens is published"
+    );
+    assert!(!models.iter().any(|model| model.1.contains("nanodet")), "the detector is the embedded stack's");
     assert!(service.s3.requests().is_empty() && service.bedrock.requests().is_empty());
 }
 

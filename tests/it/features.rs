@@ -103,7 +103,7 @@ async fn facts_usage_model_and_timing_are_filled_and_true() {
     assert_eq!(model.requested, "global.anthropic.claude-sonnet-5");
     assert_eq!((model.served.as_str(), model.region.as_str()), ("global.anthropic.claude-sonnet-5", "eu-west-1"));
     assert_eq!((model.stop_reason(), model.upstream_request_id.as_str()), (StopReason::EndTurn, upstream.as_str()));
-    assert_eq!((model.prompt_version.as_str(), model.cached), ("2026-11.1", false));
+    assert_eq!((model.prompt_version.as_str(), model.cached), ("2026-11.2", false));
     let timing = analysis.timing.unwrap();
     assert!(timing.total.unwrap().nanos > 0 && timing.model.unwrap().nanos > 0 && timing.fetch.unwrap().nanos > 0);
     assert_eq!(analysis.raw_output, r#"{"description":"A rocket."}"#);

@@ -109,3 +109,46 @@ fn cache_prices_that_are_not_given_follow_from_the_input() {
     let nova = built_in().resolve("nova-lite").prices.unwrap();
     assert_eq!((nova.cache_read, nova.cache_write), (0.015, 0.0), "as given, 0 too");
 }
+
+/// The rows of docs/MODELS.md.
+fn documented() -> String {
+    let mut table = "| name | id | sees | boxes | ways to JSON | thinking | USD in / out | falls back to |\n\
+                     |---|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for model in built_in().profiles() {
+        let tokens = model.tier.max_visual_tokens.map_or(String::new(), |tokens| format!(", {tokens} tokens"));
+        let ways: Vec<_> = model.strategies.iter().map(|strategy| strategy.word()).collect();
+        let price = model.prices.map_or("not known".to_owned(), |price| format!("{} / {}", price.input, price.output));
+        let ModelProfile { name, id, tier, thinking, fallbacks, .. } = model;
+        let (edge, boxes, thinking) = (tier.max_edge, model.coordinates.word(), thinking.word());
+        let (ways, fallbacks) = (ways.join(", "), fallbacks.join(", "));
+        let row =
+            format!("| {name} | `{id}` | {edge} px{tokens} | {boxes} | {ways} | {thinking} | {price} | {fallbacks} |");
+        table += &(row.replace("|  |", "| |") + "\n");
+    }
+    table
+}
+
+#[test]
+fn the_documentation_has_the_shipped_models() {
+    let text = include_str!("../../../docs/MODELS.md");
+    assert!(text.contains(&documented()), "put this into docs/MODELS.md:\n{}", documented());
+}
+
+#[test]
+fn the_documentation_has_every_field_and_its_example_works() {
+    let text = include_str!("../../../docs/MODELS.md");
+    let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let catalog = under(example);
+    assert_eq!(catalog.resolve("default").name, "team-a");
+    assert_eq!(catalog.resolve("sonnet-eu").region.as_deref(), Some("eu-central-1"));
+    assert_eq!(catalog.resolve("nova-pro").prices.unwrap().output, 2.8);
+    // The parser names all fields when one is wrong.
+    let error = built_in().with_file("[models.x]\nwrong = 1").unwrap_err().to_string();
+    let fields: Vec<_> = error.split("expected one of ").nth(1).unwrap().split(", ").collect();
+    assert_eq!(fields.len(), 16, "{fields:?}");
+    for field in fields {
+        let name = field.trim_matches('`');
+        assert!(text.contains(&format!("| `{name}`")) || text.contains(&format!("| `{name}.")), "{name}");
+    }
+}
