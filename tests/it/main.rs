@@ -27,6 +27,7 @@ mod many_mix;
 mod many_pressure;
 mod models;
 mod prompts;
+mod request_ids;
 mod rereads;
 mod retries;
 mod sharing;

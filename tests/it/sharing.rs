@@ -1,12 +1,8 @@
-//! Never pay twice: equal requests share one model call while it is in flight and its result while it is kept, and a
-//! request that is repeated under its own id is the same request.
+//! Never pay twice: equal requests share one model call while it is in flight, and its result while it is kept.
 
 use serde_json::json;
-use sightline::proto::{
-    AnalysisOptions, AnalyzeImageRequest, CacheMode, Features, GetCapabilitiesRequest, ImageAnalysis, LabelsFeature,
-};
-use tokio::task::JoinHandle;
-use tonic::{Code, Status};
+use sightline::proto::{AnalysisOptions, AnalyzeImageRequest, CacheMode, Features, LabelsFeature};
+use tonic::Code;
 
 use crate::support::{
     bedrock::{Gate, InvokeRequest, Reply},
@@ -16,59 +12,9 @@ use crate::support::{
         SONNET_4_6, about, about_picture, answer, assert_answers, everything, extract_colour, model_of, scene, to,
         usage_of, with,
     },
-    service::{BUCKET, Service, assert_error, content, describe, label, object, prompt},
+    service::{BUCKET, Service, assert_error, content, describe, label, object, prompt, within},
+    sharing::{CACHE, assert_free, assert_paid, gated, keeping, mode},
 };
-
-const CACHE: [&str; 2] = ["--cache-bytes", "16MiB"];
-
-/// A service that keeps results, and a model that numbers its answers.
-async fn service() -> Service {
-    let service = Service::with(&CACHE).await;
-    service.bedrock.answer_with(answer);
-    service
-}
-
-/// A service whose model answers only when the gate lets it.
-async fn gated() -> (Service, Gate) {
-    let (service, gate) = (Service::with(&CACHE).await, Gate::default());
-    let held = gate.clone();
-    service.bedrock.answer_with(move |request| answer(request).behind(&held));
-    (service, gate)
-}
-
-fn mode(request: AnalyzeImageRequest, mode: CacheMode) -> AnalyzeImageRequest {
-    with(request, AnalysisOptions { cache_mode: mode.into(), ..AnalysisOptions::default() })
-}
-
-/// A call that goes on by itself, over the service's one connection.
-fn begin(service: &Service, request: AnalyzeImageRequest) -> JoinHandle<Result<ImageAnalysis, Status>> {
-    let mut client = service.client();
-    tokio::spawn(async move {
-        let response = client.analyze_image(request).await?;
-        Ok(response.into_inner().analysis.expect("the analysis is always set"))
-    })
-}
-
-/// Returns once the server has worked on all that was sent before: on the same connection, what comes later is read later.
-async fn settled(service: &Service) {
-    for _ in 0..3 {
-        service.client().get_capabilities(GetCapabilitiesRequest {}).await.expect("an answer");
-    }
-}
-
-fn assert_paid(analysis: &ImageAnalysis, calls: i32) {
-    assert_eq!((usage_of(analysis).model_call_count, model_of(analysis).cached), (calls, false));
-    assert!(usage_of(analysis).input_token_count > 0);
-}
-
-/// Nothing was paid, and the picture is as large as ever.
-fn assert_free(analysis: &ImageAnalysis) {
-    let usage = usage_of(analysis);
-    assert_eq!((usage.model_call_count, model_of(analysis).cached), (0, true));
-    assert_eq!((usage.input_token_count, usage.output_token_count), (0, 0));
-    assert!(usage.image_token_count > 0);
-    assert_eq!(usage.estimated_cost_usd, Some(0.0));
-}
 
 #[tokio::test]
 async fn a_hundred_equal_requests_make_one_call() {
@@ -79,10 +25,10 @@ async fn a_hundred_equal_requests_make_one_call() {
         request.request_id = format!("request-{number}");
         request
     };
-    let calls: Vec<_> = (0..100).map(|number| begin(&service, request(number))).collect();
+    let calls: Vec<_> = (0..100).map(|number| service.begin(request(number))).collect();
     service.bedrock.received(1).await;
     service.s3.received(100).await;
-    settled(&service).await;
+    service.settled().await;
     gate.open();
     let mut paid = 0;
     for (number, call) in calls.into_iter().enumerate() {
@@ -105,12 +51,12 @@ async fn a_hundred_equal_requests_make_one_call() {
 #[tokio::test]
 async fn a_caller_who_leaves_does_not_end_the_call_for_the_others() {
     let (service, gate) = gated().await;
-    let first = begin(&service, about(describe()));
+    let first = service.begin(about(describe()));
     service.bedrock.received(1).await;
-    let second = begin(&service, about(describe()));
-    settled(&service).await;
+    let second = service.begin(about(describe()));
+    service.settled().await;
     first.abort();
-    settled(&service).await;
+    service.settled().await;
     assert_eq!(service.bedrock.abandoned_so_far(), 0);
     gate.open();
     let analysis = second.await.expect("no panic").expect("an answer");
@@ -121,17 +67,17 @@ async fn a_caller_who_leaves_does_not_end_the_call_for_the_others() {
 #[tokio::test]
 async fn when_all_have_left_the_call_is_ended() {
     let (service, _gate) = gated().await;
-    let first = begin(&service, about(describe()));
+    let first = service.begin(about(describe()));
     service.bedrock.received(1).await;
-    let second = begin(&service, about(describe()));
-    settled(&service).await;
+    let second = service.begin(about(describe()));
+    service.settled().await;
     for call in [first, second] {
         assert_eq!(service.bedrock.abandoned_so_far(), 0);
         call.abort();
     }
     service.bedrock.abandoned(1).await;
     // And the next one asks anew.
-    let third = begin(&service, about(describe()));
+    let third = service.begin(about(describe()));
     service.bedrock.received(2).await;
     third.abort();
 }
@@ -140,13 +86,10 @@ async fn when_all_have_left_the_call_is_ended() {
 #[tokio::test]
 async fn a_short_deadline_ends_one_callers_wait_and_not_the_call() {
     let (service, gate) = gated().await;
-    let first = service.analyze(crate::support::service::within(1500, about(describe())));
-    let patient = async {
-        service.bedrock.received(1).await;
-        begin(&service, about(describe()))
-    };
-    let (first, patient) = tokio::join!(first, patient);
-    assert_error(first, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    let first = service.begin(within(1500, about(describe())));
+    service.bedrock.received(1).await;
+    let patient = service.begin(about(describe()));
+    assert_error(first.await.expect("no panic"), Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     gate.open();
     patient.await.expect("no panic").expect("an answer");
     assert_eq!((service.bedrock.requests().len(), service.bedrock.abandoned_so_far()), (1, 0));
@@ -154,7 +97,7 @@ async fn a_short_deadline_ends_one_callers_wait_and_not_the_call() {
 
 #[tokio::test]
 async fn a_kept_result_costs_nothing_wherever_the_picture_lies() {
-    let service = service().await;
+    let service = keeping().await;
     let file = scene().encode(Format::Png);
     service.s3.put(BUCKET, "one", file.clone());
     service.s3.put(BUCKET, "two", file.clone());
@@ -181,7 +124,7 @@ async fn a_kept_result_costs_nothing_wherever_the_picture_lies() {
 /// The model's own answer is kept for whoever asks for it.
 #[tokio::test]
 async fn raw_output_is_given_to_those_who_want_it() {
-    let service = service().await;
+    let service = keeping().await;
     let raw = || with(about(describe()), AnalysisOptions { include_raw_output: true, ..AnalysisOptions::default() });
     let plain = service.analyze(about(describe())).await.expect("an answer");
     assert_eq!(plain.raw_output, "");
@@ -192,7 +135,7 @@ async fn raw_output_is_given_to_those_who_want_it() {
 
 #[tokio::test]
 async fn what_differs_in_any_way_that_counts_is_asked_anew() {
-    let service = service().await;
+    let service = keeping().await;
     let labels = |labels: LabelsFeature| about(Features { labels: Some(labels), ..Features::default() });
     let option = |options: AnalysisOptions| with(about(label()), options);
     let default = AnalysisOptions::default;
@@ -237,7 +180,7 @@ async fn described(service: &Service, request: AnalyzeImageRequest) -> String {
 
 #[tokio::test]
 async fn a_caller_decides_how_the_cache_is_used() {
-    let service = service().await;
+    let service = keeping().await;
     numbered(&service);
     for (cache_mode, expected) in [
         (CacheMode::Off, "answer 0"),
@@ -268,7 +211,7 @@ async fn without_a_cache_nothing_is_shared() {
     let (service, gate) = (Service::start().await, Gate::default());
     let held = gate.clone();
     service.bedrock.answer_with(move |request| answer(request).behind(&held));
-    let calls = [begin(&service, about(describe())), begin(&service, about(describe()))];
+    let calls = [service.begin(about(describe())), service.begin(about(describe()))];
     service.bedrock.in_progress().is(2).await;
     gate.open();
     for call in calls {
@@ -300,9 +243,9 @@ async fn what_failed_or_is_incomplete_is_not_kept() {
 async fn a_failure_is_shared_too() {
     let (service, gate) = (Service::with(&CACHE).await, Gate::default());
     service.bedrock.push(Reply::refusal().behind(&gate));
-    let calls: Vec<_> = (0..5).map(|_| begin(&service, about(describe()))).collect();
+    let calls: Vec<_> = (0..5).map(|_| service.begin(about(describe()))).collect();
     service.bedrock.received(1).await;
-    settled(&service).await;
+    service.settled().await;
     gate.open();
     for call in calls {
         assert_error(call.await.expect("no panic"), Code::FailedPrecondition, "MODEL_REFUSED");
@@ -310,68 +253,10 @@ async fn a_failure_is_shared_too() {
     assert_eq!(service.bedrock.requests().len(), 1);
 }
 
-fn named(id: &str, mut request: AnalyzeImageRequest) -> AnalyzeImageRequest {
-    request.request_id = id.to_owned();
-    request
-}
-
-#[tokio::test]
-async fn one_id_means_one_request() {
-    let (service, gate) = gated().await;
-    let first = begin(&service, named("order-7", about(describe())));
-    service.bedrock.received(1).await;
-    // While it is in flight.
-    let other = service.analyze(named("order-7", about(label()))).await;
-    assert_error(other, Code::AlreadyExists, "REQUEST_ID_REUSED");
-    let repeated = begin(&service, named("order-7", about(describe())));
-    settled(&service).await;
-    gate.open();
-    let [first, repeated] = [first.await, repeated.await].map(|call| call.expect("no panic").expect("an answer"));
-    assert_eq!((first.request_id.as_str(), repeated.request_id.as_str()), ("order-7", "order-7"));
-    assert_eq!(first.description, repeated.description);
-    // And while its result is kept.
-    let other = service.analyze(named("order-7", about(label()))).await;
-    assert_error(other, Code::AlreadyExists, "REQUEST_ID_REUSED");
-    assert_free(&service.analyze(named("order-7", about(describe()))).await.expect("an answer"));
-    assert_eq!(service.bedrock.requests().len(), 1);
-    // Another id is another request, and no id is none.
-    service.analyze(named("order-8", about(label()))).await.expect("an answer");
-    service.analyze(about(everything())).await.expect("an answer");
-    service.analyze(about(prompt("Which colour?"))).await.expect("an answer");
-}
-
-/// A retry of a call whose answer was lost is not paid for, even when its caller wants nothing from a cache.
-#[tokio::test]
-async fn a_repeated_request_shares_its_own_call_without_a_cache() {
-    for cache_mode in [CacheMode::Off, CacheMode::Refresh] {
-        let (service, gate) = gated().await;
-        let request = || named("order-7", mode(about(describe()), cache_mode));
-        let first = begin(&service, request());
-        service.bedrock.received(1).await;
-        let second = begin(&service, request());
-        settled(&service).await;
-        gate.open();
-        for call in [first, second] {
-            call.await.expect("no panic").expect("an answer");
-        }
-        assert_eq!(service.bedrock.requests().len(), 1, "{cache_mode:?}");
-    }
-}
-
-/// An id whose request failed may be used for another.
-#[tokio::test]
-async fn an_id_is_free_again_after_a_failure() {
-    let service = service().await;
-    service.bedrock.push(Reply::refusal());
-    let failed = service.analyze(named("order-7", about(describe()))).await;
-    assert_error(failed, Code::FailedPrecondition, "MODEL_REFUSED");
-    service.analyze(named("order-7", about(label()))).await.expect("an answer");
-}
-
 /// The same picture twice in a stream, and once before it.
 #[tokio::test]
 async fn items_of_streams_share_with_each_other_and_with_calls() {
-    let service = service().await;
+    let service = keeping().await;
     let file = scene().encode(Format::Png);
     let stream = || {
         let mut requests = vec![config(features(describe()))];
@@ -392,7 +277,7 @@ async fn items_of_streams_share_with_each_other_and_with_calls() {
 /// Checking first costs nothing and keeps nothing.
 #[tokio::test]
 async fn validating_neither_reads_nor_writes_the_cache() {
-    let service = service().await;
+    let service = keeping().await;
     let validate = || AnalyzeImageRequest { validate_only: true, ..about(describe()) };
     let before = service.analyze(validate()).await.expect("facts");
     assert!(before.description.is_none());

@@ -11,5 +11,6 @@ mod s3_list;
 mod s3_wire;
 mod selftest;
 pub mod service;
+pub mod sharing;
 pub mod sources;
 pub mod tools;

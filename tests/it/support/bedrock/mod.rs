@@ -9,6 +9,7 @@ mod request;
 mod rules;
 mod schemas;
 mod selftest;
+mod selftest_rules;
 
 use std::{
     collections::VecDeque,
