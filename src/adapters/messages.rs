@@ -93,7 +93,7 @@ struct Message<'a> {
     #[serde(default)]
     stop_reason: Option<String>,
     #[serde(default)]
-    usage: Tokens,
+    usage: Option<Tokens>,
     #[serde(default, rename = "amazon-bedrock-guardrailAction")]
     guardrail_action: Option<String>,
 }
@@ -102,9 +102,9 @@ struct Message<'a> {
 struct Block<'a> {
     r#type: String,
     #[serde(default)]
-    text: String,
+    text: Option<String>,
     #[serde(default)]
-    name: String,
+    name: Option<String>,
     #[serde(borrow, default)]
     input: Option<&'a RawValue>,
 }
@@ -127,19 +127,22 @@ pub(super) fn reply(body: &[u8], tool: Option<&str>, upstream_request_id: Option
         serde_json::from_slice(body).map_err(|error| ModelError::Malformed { detail: error.to_string() })?;
     let mut written = Written::default();
     for block in message.content {
-        match (block.r#type.as_str(), block.input) {
-            ("text", _) => written.add_text(&block.text),
-            ("tool_use", Some(input)) => written.add_input(input.get().to_owned(), tool == Some(block.name.as_str())),
+        match (block.r#type.as_str(), block.text, block.input) {
+            ("text", Some(text), _) => written.add_text(&text),
+            ("tool_use", _, Some(input)) => {
+                written.add_input(input.get().to_owned(), tool.is_some() && tool == block.name.as_deref());
+            }
             _ => {}
         }
     }
     let intervened = message.guardrail_action.as_deref() == Some("INTERVENED");
     let stop_reason = message.stop_reason.as_deref().map_or(StopReason::Unknown, stop_reason);
+    let tokens = message.usage.unwrap_or_default();
     let usage = Usage {
-        input_tokens: message.usage.input_tokens.unwrap_or_default(),
-        output_tokens: message.usage.output_tokens.unwrap_or_default(),
-        cache_read_tokens: message.usage.cache_read_input_tokens.unwrap_or_default(),
-        cache_write_tokens: message.usage.cache_creation_input_tokens.unwrap_or_default(),
+        input_tokens: tokens.input_tokens.unwrap_or_default(),
+        output_tokens: tokens.output_tokens.unwrap_or_default(),
+        cache_read_tokens: tokens.cache_read_input_tokens.unwrap_or_default(),
+        cache_write_tokens: tokens.cache_creation_input_tokens.unwrap_or_default(),
         ..Usage::default()
     };
     let stop_reason = if intervened { StopReason::Filtered } else { stop_reason };

@@ -61,11 +61,16 @@ pub enum Answer<'a> {
     Ok(&'a str),
     /// An error: status, code and body.
     Error(u16, &'a str, &'a str),
-    /// Nothing: it closes the connection.
+    /// It closes the connection.
     Close,
+    /// Nothing, for longer than any call may take.
+    Nothing,
     /// The beginning of an answer.
     Cut,
 }
+
+/// Longest time for a call.
+const MAX_CALL_TIME: Duration = Duration::from_secs(60);
 
 /// Asks `question` of a service that answers `answer`.
 pub async fn ask(question: &Question, answer: Answer<'_>) -> (Seen, Result<Reply, ModelError>) {
@@ -92,7 +97,7 @@ pub async fn model_at(address: &str, question: &Question) -> BedrockModel {
             secret_access_key: "secret".to_owned(),
         },
     };
-    let clients = connect(Some(&endpoints), Duration::from_secs(60)).await;
+    let clients = connect(Some(&endpoints), MAX_CALL_TIME).await;
     BedrockModel::new(clients.bedrock, clients.region, [&question.model])
 }
 
@@ -118,6 +123,7 @@ async fn write(stream: &mut TcpStream, answer: Answer<'_>) {
         Answer::Error(status, code, body) => (status, code, body, 0),
         Answer::Cut => (200, "", "{\"content\": [", 100),
         Answer::Close => return,
+        Answer::Nothing => return tokio::time::sleep(MAX_CALL_TIME * 2).await,
     };
     let head = format!(
         "HTTP/1.1 {status} It\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\

@@ -6,28 +6,66 @@ use crate::domain::{
     StopReason,
 };
 
-/// Reads one input: its first line says which features were asked for (the letters `d`, `s`, `l`, `t`, `p` and `x`), how
-/// the model stopped (`m` for the most tokens) and how boxes were asked for (`k` for thousandths); the rest is the answer.
+/// An answer as the corpus holds it.
+pub struct Input<'a> {
+    /// What the model wrote.
+    pub text: &'a str,
+    /// What was asked for.
+    pub features: Features,
+    /// The picture.
+    pub frame: Frame,
+    /// Why the model stopped.
+    pub stop_reason: StopReason,
+    /// How boxes were asked for.
+    pub coordinates: Coordinates,
+}
+
+impl<'a> Input<'a> {
+    /// The first line of an input says in letters what was asked for (`d`escription, `s`ensitivity, `l`abels, `t`ext,
+    /// `p`rompt, e`x`traction), that the model stopped at the `m`ost tokens, that boxes were asked for in thousandths (`k`),
+    /// and which picture it was: 4032x3024 seen as 1270x952, or the guide's of 1280x681 (`g`) or one of 640x480 (`w`), seen
+    /// as they are. The rest is the answer.
+    pub fn parse(text: &'a str) -> Self {
+        let (selector, text) = text.split_once('\n').unwrap_or(("dslt", text));
+        let has = |letter| selector.contains(letter);
+        let (original, model) = match () {
+            () if has('g') => (Size::new(1280, 681), Size::new(1280, 681)),
+            () if has('w') => (Size::new(640, 480), Size::new(640, 480)),
+            () => (Size::new(4032, 3024), Size::new(1270, 952)),
+        };
+        Self {
+            text,
+            features: features(selector),
+            frame: Frame::new(original, model),
+            stop_reason: if has('m') { StopReason::MaxTokens } else { StopReason::EndTurn },
+            coordinates: if has('k') { Coordinates::PerMille } else { Coordinates::Pixels },
+        }
+    }
+
+    /// The input as the reader takes it.
+    pub fn answer(&self) -> Answer<'_> {
+        Answer {
+            text: self.text,
+            stop_reason: self.stop_reason,
+            features: &self.features,
+            frame: &self.frame,
+            filter_vocabulary: false,
+            coordinates: self.coordinates,
+        }
+    }
+}
+
+/// Reads one input of any bytes.
 ///
 /// # Panics
 /// When a reading breaks a promise.
 pub fn answer_reader(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let (selector, text) = text.split_once('\n').unwrap_or(("dslt", &text));
-    let frame = Frame::new(Size::new(4032, 3024), Size::new(1270, 952));
-    let features = features(selector);
-    let answer = Answer {
-        text,
-        stop_reason: if selector.contains('m') { StopReason::MaxTokens } else { StopReason::EndTurn },
-        features: &features,
-        frame: &frame,
-        filter_vocabulary: false,
-        coordinates: if selector.contains('k') { Coordinates::PerMille } else { Coordinates::Pixels },
-    };
-    let reading = read(&answer);
-    assert_eq!(reading, read(&answer), "reading is deterministic");
+    let input = Input::parse(&text);
+    let reading = read(&input.answer());
+    assert_eq!(reading, read(&input.answer()), "reading is deterministic");
     if let Ok(reading) = reading {
-        check(&reading.findings, &features);
+        check(&reading.findings, &input.features, input.frame.original());
         assert_eq!(reading.findings.missing.is_empty(), reading.mistakes.is_empty(), "what is missing has a mistake");
         let joined = reading.clone().joined(reading.clone());
         assert_eq!(joined, reading, "a reading joined with itself is itself");
@@ -49,7 +87,7 @@ fn features(selector: &str) -> Features {
 }
 
 /// A feature is found or missing, never both and never unasked; every box and confidence is in range.
-fn check(found: &Findings, asked: &Features) {
+fn check(found: &Findings, asked: &Features, picture: Size) {
     let held = [
         ("description", found.description.is_some()),
         ("sensitivity", found.sensitivity.is_some()),
@@ -66,14 +104,16 @@ fn check(found: &Findings, asked: &Features) {
     for label in found.labels.iter().flat_map(|labels| &labels.labels) {
         assert!(!label.name.is_empty(), "a label has a name");
         assert!(label.confidence.is_none_or(|number| (0.0..=1.0).contains(&number)), "confidence in range");
-        label.instances.iter().for_each(|instance| check_box(&instance.bounding_box));
+        label.instances.iter().for_each(|instance| check_box(&instance.bounding_box, picture));
     }
     let lines = found.text.iter().flat_map(|text| &text.lines).filter_map(|line| line.bounding_box.as_ref());
     let findings = found.sensitivity.iter().flat_map(|sensitivity| &sensitivity.findings);
-    lines.chain(findings.filter_map(|finding| finding.bounding_box.as_ref())).for_each(check_box);
+    lines
+        .chain(findings.filter_map(|finding| finding.bounding_box.as_ref()))
+        .for_each(|place| check_box(place, picture));
 }
 
-fn check_box(place: &BoundingBox) {
-    assert!(place.left() < place.right() && place.right() <= 4032, "inside and not empty: {place:?}");
-    assert!(place.top() < place.bottom() && place.bottom() <= 3024, "inside and not empty: {place:?}");
+fn check_box(place: &BoundingBox, picture: Size) {
+    assert!(place.left() < place.right() && place.right() <= picture.width, "inside and not empty: {place:?}");
+    assert!(place.top() < place.bottom() && place.bottom() <= picture.height, "inside and not empty: {place:?}");
 }

@@ -66,7 +66,7 @@ mod tests {
 
     fn reading(description: Option<&str>, labels: Option<Labels>, codes: &[WarningCode], word: &str) -> Reading {
         let absent = [(description.is_none(), "description"), (labels.is_none(), "labels")];
-        let missing = absent.into_iter().filter_map(|(is_absent, name)| is_absent.then(|| missing(name))).collect();
+        let missing = absent.into_iter().filter(|(is_absent, _)| *is_absent).map(|(_, name)| missing(name)).collect();
         let description = description.map(str::to_owned);
         let findings = Findings { description, labels, missing, ..Findings::default() };
         let warnings = codes.iter().map(|code| Warning::new(*code, word)).collect();

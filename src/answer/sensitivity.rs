@@ -127,7 +127,8 @@ impl Reader<'_> {
             _ => Vec::new(),
         };
         quality::findings(&mut findings, notes);
-        let mut verdict = said.and_then(verdict).unwrap_or_else(|| notes.verdict_unclear("the model gave none"));
+        let mut verdict =
+            said.and_then(verdict).unwrap_or_else(|| notes.verdict_unclear("the model gave none that is known"));
         if verdict == Verdict::NotSensitive && !findings.is_empty() {
             verdict = notes.verdict_unclear("the model found nothing sensitive, yet listed findings");
         }

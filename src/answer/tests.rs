@@ -1,3 +1,6 @@
+mod bad_answers;
+mod properties;
+
 use serde_json::json;
 
 use super::*;

@@ -97,6 +97,32 @@ async fn a_refused_connection_may_be_tried_again() {
     }
 }
 
+// A full backlog leaves a connection waiting on Linux alone. The clock is paused: nobody waits for the timeout.
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_not_made_in_time_may_be_tried_again() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _only_one = std::net::TcpStream::connect(address).unwrap();
+    for api in APIS {
+        let question = asked(api);
+        let error = model_at(&address.to_string(), &question).await.ask(&question).await.unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
+        assert!(error.to_string().contains("timeout"), "{error:?}");
+    }
+}
+
+// The service takes the request and says nothing.
+#[tokio::test(start_paused = true)]
+async fn silence_after_the_request_is_not_tried_again() {
+    for api in APIS {
+        let error = error(api, Answer::Nothing).await;
+        assert!(matches!(error, ModelError::Unavailable { retryable: false, .. }), "{error:?}");
+    }
+}
+
 #[tokio::test]
 async fn claudes_answer_comes_through_invoke_model() {
     let answer = r#"{"content":[{"type":"tool_use","id":"t","name":"report_analysis","input":{"answer" : "ok"}}],

@@ -127,8 +127,11 @@ fn thinking_is_no_answer_and_texts_are_joined() {
 }
 
 #[test]
-fn an_empty_content_is_an_empty_answer() {
+fn an_empty_content_is_an_empty_answer_and_null_is_as_good_as_absent() {
     assert_eq!(text_of("[]"), "");
+    assert_eq!(text_of(r#"[{"type":"text","text":null,"name":null}]"#), "");
+    let body = br#"{"content":[{"type":"text","text":"a","input":null}],"stop_reason":null,"usage":null}"#;
+    assert_eq!(reply(body, None, None).unwrap().text, "a");
 }
 
 #[test]

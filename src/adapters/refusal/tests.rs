@@ -11,7 +11,9 @@ const FORCED: Part = Part::Strategy(Strategy::ForcedTool);
 const TOOLS: Part = Part::Strategy(Strategy::AutoTool);
 
 /// What the service says, to a question of which strategy, and what it means.
-const TABLE: &[(&str, Strategy, Option<(Part, bool)>)] = {
+type Row = (&'static str, Strategy, Option<(Part, bool)>);
+
+const TABLE: &[Row] = {
     use Strategy::{AutoTool, ForcedTool, NativeSchema, PromptedJson};
     &[
         // Native schemas that the model does not take.
