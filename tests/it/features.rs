@@ -212,7 +212,9 @@ async fn options_reach_the_prompt_and_the_call() {
     assert_eq!(analysis.sensitivity.unwrap().verdict(), Verdict::Uncertain);
     let sent = service.bedrock.only_request();
     assert!(sent.system_text().contains("`ko`"));
-    for part in ["at most 7 kinds", r#"["자동차"]"#, r#"[{"category":"license-plate","meaning":"the registration plate"#] {
+    for part in
+        ["at most 7 kinds", r#"["자동차"]"#, r#"[{"category":"license-plate","meaning":"the registration plate"#]
+    {
         assert!(sent.user_text().contains(part), "{part}");
     }
     assert_eq!(sent.body["max_tokens"], 333);
