@@ -2,6 +2,8 @@
 #![allow(missing_docs, reason = "documented in the .proto file, from which the comments are copied")]
 #![allow(clippy::all, reason = "generated code")]
 
+pub mod structs;
+
 tonic::include_proto!("sightline.v1");
 
 /// The serialized `FileDescriptorSet` of the contract, of `google.rpc`'s error details and of all they import.

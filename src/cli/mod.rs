@@ -22,6 +22,8 @@ pub mod plain;
 pub mod render;
 pub mod report;
 pub mod request;
+pub mod schema;
 pub mod server;
 pub mod source;
 pub mod status;
+mod values;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use tonic::Code;
 
-use super::{boxes::Rect, plain, status};
+use super::{boxes::Rect, plain, status, values};
 use crate::proto::{
     self, BoundingBox, ImageAnalysis, Label, Timing, Usage, bounding_box::Adjustment, model_info::StopReason,
     sensitivity::Verdict,
@@ -13,6 +13,8 @@ use crate::proto::{
 
 /// Most rows of one list; the JSON form has them all.
 const MAX_ROWS: usize = 100;
+/// Most characters of extracted values; the JSON form has them all.
+const MAX_VALUES: usize = 8000;
 /// Columns of the terminal from which the size of a box is shown too.
 const SIZE_COLUMN_FROM: u16 = 90;
 
@@ -120,6 +122,9 @@ fn answers(analysis: &ImageAnalysis, facts: &mut Facts) {
     }
     if let Some(answer) = &analysis.answer {
         facts.add("Answer", &answer.text);
+    }
+    if let Some(extraction) = &analysis.extraction {
+        facts.add("Values", values::json(extraction.values.as_ref(), MAX_VALUES));
     }
 }
 
@@ -254,7 +259,7 @@ fn usage_line(usage: &Usage) -> String {
         1 => ", 1 model call".to_owned(),
         calls => format!(", {calls} model calls"),
     };
-    usage.estimated_cost_usd.iter().for_each(|cost| line += &format!(", about ${cost:.4}"));
+    usage.estimated_cost_usd.iter().for_each(|cost| line += &format!(", estimated cost ${cost:.4}"));
     line
 }
 

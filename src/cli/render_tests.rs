@@ -79,7 +79,7 @@ fn everything() -> ImageAnalysis {
             requested: "global.anthropic.claude-sonnet-5".into(),
             served: "global.anthropic.claude-sonnet-5".into(),
             region: "us-east-1".into(),
-            prompt_version: "2026-11.1".into(),
+            prompt_version: "2026-11.2".into(),
             stop_reason: StopReason::MaxTokens.into(),
             ..ModelInfo::default()
         }),
@@ -167,4 +167,22 @@ fn no_width_and_no_text_panics() {
     for width in [0, 1, 2, 10, 40, u16::MAX] {
         render(&everything(), width);
     }
+}
+
+#[test]
+fn extracted_values_are_shown_as_json() {
+    let serde_json::Value::Object(values) = serde_json::json!({
+        "gate": "\u{1b}[2J\u{202e}B 12", "bags": 2, "stops": [{"city": "서울"}, {"city": "Frankfurt am Main"}], "seat": null
+    }) else {
+        panic!("an object")
+    };
+    let values = Some(proto::structs::from_json(values));
+    let model = ModelInfo { served: "m".into(), requested: "m".into(), cached: true, ..ModelInfo::default() };
+    let analysis = ImageAnalysis {
+        extraction: Some(proto::Extraction { values }),
+        model: Some(model),
+        usage: Some(Usage { image_token_count: 1612, estimated_cost_usd: Some(0.0), ..Usage::default() }),
+        ..ImageAnalysis::default()
+    };
+    insta::assert_snapshot!(render(&analysis, 60));
 }

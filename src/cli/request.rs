@@ -1,9 +1,21 @@
 //! What to find out, as flags.
 
+use super::schema::{self, Schema};
 use crate::proto::{
-    AnalysisOptions, AnalyzeImageRequest, DescriptionFeature, Features, ImageSource, LabelsFeature, OversizePolicy,
-    PromptFeature, SensitivityFeature, TextFeature,
+    self, AnalysisOptions, AnalyzeImageRequest, DescriptionFeature, ExtractionFeature, Features, ImageSource,
+    LabelsFeature, OversizePolicy, PromptFeature, SensitivityFeature, TextFeature,
 };
+
+/// How the server's kept results are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CacheMode {
+    /// Take a kept result, keep a new one.
+    ReadWrite,
+    /// Ask the model, and keep the result.
+    Refresh,
+    /// Ask the model, and keep nothing.
+    Off,
+}
 
 /// The flags that say what to find out, and how. With no feature flag: description, sensitivity and labels.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -27,6 +39,14 @@ pub struct RequestArgs {
     /// Ask this about the picture, in your own words.
     #[arg(long, value_name = "TEXT", help_heading = "Features")]
     pub prompt: Option<String>,
+
+    /// Extract values by the JSON Schema in this file. Its top has "type": "object"; it is checked here first.
+    #[arg(long, value_name = "SCHEMA.json", value_parser = schema::read, help_heading = "Features")]
+    pub extract: Option<Schema>,
+
+    /// What the values of --extract mean, in your own words.
+    #[arg(long, value_name = "TEXT", requires = "extract", help_heading = "Feature details")]
+    pub extract_instruction: Option<String>,
 
     /// Kind of sensitive information to look for, such as face or license-plate. Repeat for more; without it the
     /// server's own list. Implies --sensitivity.
@@ -65,6 +85,11 @@ pub struct RequestArgs {
     #[arg(long, help_heading = "Model")]
     pub reject_oversize: bool,
 
+    /// What to do with earlier results for the same picture and question: take one and keep a new one (read-write, the
+    /// default), ask again and keep the new one (refresh), or neither (off).
+    #[arg(long, value_name = "MODE", hide_possible_values = true, help_heading = "Model")]
+    pub cache: Option<CacheMode>,
+
     /// Show the model's own answer too.
     #[arg(long)]
     pub raw: bool,
@@ -83,7 +108,8 @@ impl RequestArgs {
 
     /// What to find out.
     pub fn features(&self) -> Features {
-        let named = [self.description, self.sensitivity, self.labels, self.text, self.prompt.is_some()];
+        let own_words = self.prompt.is_some() || self.extract.is_some();
+        let named = [self.description, self.sensitivity, self.labels, self.text, own_words];
         let default = !named.contains(&true);
         let sensitivity = default || self.sensitivity || !self.categories.is_empty();
         let labels = default || self.labels || self.details_labels();
@@ -97,7 +123,10 @@ impl RequestArgs {
             }),
             text: self.text.then_some(TextFeature {}),
             prompt: self.prompt.clone().map(|text| PromptFeature { text }),
-            extraction: None,
+            extraction: self.extract.as_ref().map(|schema| ExtractionFeature {
+                json_schema: Some(schema.message()),
+                instruction: self.extract_instruction.clone().unwrap_or_default(),
+            }),
         }
     }
 
@@ -108,6 +137,12 @@ impl RequestArgs {
     /// How to find it out.
     pub fn options(&self) -> AnalysisOptions {
         let oversize = if self.reject_oversize { OversizePolicy::Reject } else { OversizePolicy::Unspecified };
+        let cache = match self.cache {
+            None => proto::CacheMode::Unspecified,
+            Some(CacheMode::ReadWrite) => proto::CacheMode::ReadWrite,
+            Some(CacheMode::Refresh) => proto::CacheMode::Refresh,
+            Some(CacheMode::Off) => proto::CacheMode::Off,
+        };
         AnalysisOptions {
             model: self.model.clone().unwrap_or_default(),
             language_code: self.language.clone().unwrap_or_default(),
@@ -115,7 +150,7 @@ impl RequestArgs {
             temperature: self.temperature,
             oversize_policy: oversize.into(),
             include_raw_output: self.raw,
-            ..AnalysisOptions::default()
+            cache_mode: cache.into(),
         }
     }
 }
@@ -150,6 +185,20 @@ mod tests {
         asked.into_iter().filter_map(|(set, name)| set.then_some(name)).collect()
     }
 
+    fn schema_file() -> &'static str {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples/ticket.schema.json")
+    }
+
+    #[test]
+    fn an_extraction_carries_the_file_and_the_instruction() {
+        let line = format!("--extract {} --extract-instruction gates", schema_file());
+        let extraction = request(&line).features.unwrap().extraction.unwrap();
+        assert_eq!(extraction.instruction, "gates");
+        assert!(extraction.json_schema.unwrap().fields.contains_key("properties"));
+        let words = ["sightline", "--extract-instruction", "gates"];
+        assert!(Line::try_parse_from(words).is_err(), "an instruction without a schema");
+    }
+
     #[test]
     fn without_a_feature_the_original_three_are_asked_for() {
         assert_eq!(asked(""), ["description", "sensitivity", "labels"]);
@@ -160,6 +209,7 @@ mod tests {
     fn a_feature_asks_for_itself_alone_and_a_detail_for_its_feature() {
         assert_eq!(asked("--text"), ["text"]);
         assert_eq!(asked("--prompt why"), ["prompt"]);
+        assert_eq!(asked(&format!("--extract {}", schema_file())), ["extraction"]);
         assert_eq!(asked("--text --category face"), ["sensitivity", "text"]);
         assert_eq!(asked("--description --vocabulary cat"), ["description", "labels"]);
     }
@@ -168,7 +218,7 @@ mod tests {
     fn every_option_reaches_the_request() {
         let request = request(
             "--max-labels 7 --min-confidence 0 --vocabulary cat --vocabulary dog --category face --model m --language ko \
-             --max-output-tokens 9 --temperature 0 --reject-oversize --raw",
+             --max-output-tokens 9 --temperature 0 --reject-oversize --cache refresh --raw",
         );
         insta::assert_snapshot!(format!("{request:#?}"));
     }

@@ -17,6 +17,25 @@ pub const DEFAULT_SENSITIVITY_CATEGORIES: [&str; 10] = [
     "screen-content",
 ];
 
+/// What a kind of [`DEFAULT_SENSITIVITY_CATEGORIES`] covers, in plain English; `None` of a caller's own kind.
+pub fn sensitivity_meaning(category: &str) -> Option<&'static str> {
+    Some(match category {
+        "face" => "a person's face that someone who knows them could recognise",
+        "government-id" => "an identity card, passport, driving licence, visa or permit, or the number of one",
+        "payment-card" => "a credit, debit or gift card, or its number",
+        "license-plate" => "the registration plate of a vehicle, when it can be read",
+        "contact-details" => "a private person's postal address, e-mail address or telephone number",
+        "credentials" => "a password, PIN, access key or token, or a code that signs someone in when it is scanned",
+        "medical-information" => "a diagnosis, prescription, test result or other record of a person's health",
+        "financial-information" => {
+            "an account number, bank statement, payslip, tax form or bill of a person or company"
+        }
+        "confidential-document" => "a document that is marked confidential or internal, or plainly not for outsiders",
+        "screen-content" => "a screen that shows private messages, personal data or an internal system",
+        _ => return None,
+    })
+}
+
 /// What to find out about a picture. All of it is answered by one model call.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Features {

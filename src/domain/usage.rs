@@ -58,7 +58,7 @@ impl AddAssign for Usage {
         self.image_tokens = self.image_tokens.saturating_add(other.image_tokens);
         self.model_calls = self.model_calls.saturating_add(other.model_calls);
         self.picodollars = self.picodollars.saturating_add(other.picodollars);
-        self.is_unpriced |= other.is_unpriced;
+        self.is_unpriced = self.is_unpriced || other.is_unpriced;
     }
 }
 

@@ -10,8 +10,9 @@ mod response;
 mod server;
 mod service;
 mod status;
-mod structs;
 mod violations;
 
 pub use server::{Transport, serve};
 pub use service::Service;
+
+use crate::proto::structs;

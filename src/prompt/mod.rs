@@ -1,23 +1,25 @@
 //! Features to one prompt and one answer schema.
 //!
-//! The prompt states the exact size of the picture and asks for absolute pixels as two corners. The caller's own words
-//! (vocabulary, categories, a free prompt beside other features) go in as JSON strings, as data; the schema depends on
-//! the set of features alone, so no caller can change it. A free prompt that is all that is asked goes to the model as
-//! it is, without a schema.
+//! The prompt asks for boxes as two corners: in absolute pixels, stating the exact size of the picture, or in thousandths
+//! for models that know nothing else. The caller's own words (vocabulary, categories, an instruction, a free prompt beside
+//! other features) go in as JSON strings, as data; but for the property `extraction` the schema depends on the set of
+//! features alone, so no caller can change it. A free prompt that is all that is asked goes to the model as it is,
+//! without a schema.
 
 mod correction;
 mod schema;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::domain::{
-    Coordinates, DEFAULT_SENSITIVITY_CATEGORIES, Features, LabelsRequest, SensitivityRequest, Size, Strategy,
+    Coordinates, DEFAULT_SENSITIVITY_CATEGORIES, ExtractionRequest, Features, LabelsRequest, SensitivityRequest, Size,
+    Strategy, sensitivity_meaning,
 };
 
 pub use correction::complaint;
 
 /// Version of the prompts and the schema. Changes whenever either does.
-pub const PROMPT_VERSION: &str = "2026-11.1";
+pub const PROMPT_VERSION: &str = "2026-11.2";
 
 /// Name of the tool that a model calls to answer.
 pub const TOOL_NAME: &str = "report_analysis";
@@ -61,20 +63,41 @@ pub struct AnswerSchema {
 
 /// What a model of this kind is told and shown.
 pub fn build(brief: &Brief<'_>) -> Prompt {
-    let Brief { features, language, size, .. } = *brief;
+    let features = brief.features;
     if let Some(prompt) = features.prompt_alone() {
         return Prompt { system: None, text: prompt.to_owned(), schema: None };
     }
-    let system = include_str!("templates/system.txt")
-        .replace("{width}", &size.width.to_string())
-        .replace("{height}", &size.height.to_string())
-        .replace("{language}", language);
     let schema = AnswerSchema {
         name: TOOL_NAME,
-        description: "Reports the analysis of the picture. Every field is required.",
+        description: "Reports the analysis of the picture. Every field of the report itself is required.",
         schema: schema::for_features(features),
     };
-    Prompt { system: Some(system.trim_end().to_owned()), text: instructions(features), schema: Some(schema) }
+    Prompt { system: Some(rules(brief, &schema.schema)), text: instructions(features), schema: Some(schema) }
+}
+
+/// How to answer and how to look; nothing of it is the caller's, but for what the schema holds of theirs.
+fn rules(brief: &Brief<'_>, schema: &Value) -> String {
+    let report = match brief.strategy {
+        Strategy::NativeSchema => include_str!("templates/report_native_schema.txt"),
+        Strategy::ForcedTool => include_str!("templates/report_forced_tool.txt"),
+        Strategy::AutoTool => include_str!("templates/report_auto_tool.txt"),
+        Strategy::PromptedJson => include_str!("templates/report_prompted_json.txt"),
+    };
+    let coordinates = match brief.coordinates {
+        Coordinates::Pixels => include_str!("templates/coordinates_pixels.txt"),
+        Coordinates::PerMille => include_str!("templates/coordinates_per_mille.txt"),
+    };
+    let rules = include_str!("templates/system.txt")
+        .replace("{report}", report.trim_end())
+        .replace("{coordinates}", coordinates.trim_end())
+        .replace("{width}", &brief.size.width.to_string())
+        .replace("{height}", &brief.size.height.to_string())
+        .replace("{language}", brief.language);
+    let rules = rules.trim_end();
+    match brief.strategy {
+        Strategy::PromptedJson => format!("{rules}\n\nThe JSON Schema of the answer: {}", inert(schema)),
+        Strategy::NativeSchema | Strategy::ForcedTool | Strategy::AutoTool => rules.to_owned(),
+    }
 }
 
 /// Output tokens that are enough for `features`. Bedrock reserves quota for all of them when the call starts.
@@ -86,6 +109,7 @@ pub fn output_budget(features: &Features) -> u32 {
         (features.labels.is_some(), labels),
         (features.text, 4096),
         (features.prompt.is_some(), 4096),
+        (features.extraction.is_some(), 2048),
     ];
     parts.into_iter().filter_map(|(asked, tokens)| asked.then_some(tokens)).sum()
 }
@@ -105,33 +129,59 @@ fn instructions(features: &Features) -> String {
         text.push_str(include_str!("templates/text.txt"));
     }
     if let Some(prompt) = &features.prompt {
-        text.push_str(&include_str!("templates/answer.txt").replace("{prompt}", &json(&Value::from(prompt.as_str()))));
+        text.push_str(&include_str!("templates/answer.txt").replace("{prompt}", &inert(&json!(prompt))));
+    }
+    if let Some(request) = &features.extraction {
+        text.push_str(&extraction(request));
     }
     text.truncate(text.trim_end().len());
     text
 }
 
 fn sensitivity(request: &SensitivityRequest) -> String {
-    let categories: Value = if request.categories.is_empty() {
-        Value::from(DEFAULT_SENSITIVITY_CATEGORIES.to_vec())
-    } else {
-        Value::from(request.categories.clone())
+    let kind = |category: &str| match sensitivity_meaning(category) {
+        Some(meaning) => json!({"category": category, "meaning": meaning}),
+        None => json!({"category": category}),
     };
-    include_str!("templates/sensitivity.txt").replace("{categories}", &json(&categories))
+    let kinds: Vec<Value> = if request.categories.is_empty() {
+        DEFAULT_SENSITIVITY_CATEGORIES.into_iter().map(kind).collect()
+    } else {
+        request.categories.iter().map(|category| kind(category)).collect()
+    };
+    include_str!("templates/sensitivity.txt").replace("{categories}", &inert(&Value::from(kinds)))
+}
+
+fn extraction(request: &ExtractionRequest) -> String {
+    let mut text = include_str!("templates/extraction.txt").to_owned();
+    if !request.instruction.trim().is_empty() {
+        let instruction = inert(&json!(request.instruction));
+        text.push_str(&include_str!("templates/instruction.txt").replace("{instruction}", &instruction));
+    }
+    text
 }
 
 fn labels(request: &LabelsRequest) -> String {
     let mut text = include_str!("templates/labels.txt").replace("{max_results}", &request.max_results.to_string());
     if !request.vocabulary.is_empty() {
-        let vocabulary = json(&Value::from(request.vocabulary.clone()));
+        let vocabulary = inert(&json!(request.vocabulary));
         text.push_str(&include_str!("templates/vocabulary.txt").replace("{vocabulary}", &vocabulary));
     }
     text
 }
 
-/// JSON on one line in which no angle bracket survives, so that data cannot pass for markup of the prompt.
-fn json(value: &Value) -> String {
-    value.to_string().replace('<', "\\u003c").replace('>', "\\u003e")
+/// JSON on one line, whatever a reader takes for a line break, in which no angle bracket survives: data cannot pass for
+/// lines or markup of the prompt.
+fn inert(value: &Value) -> String {
+    let mut text = String::new();
+    for c in value.to_string().chars() {
+        match c {
+            '<' | '>' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+                text.push_str(&format!("\\u{:04x}", u32::from(c)))
+            }
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::Features;
+use crate::{domain::Features, json_schema};
 
-/// The schema for a set of features. It depends on nothing else, so that a service that compiles schemas sees few.
+/// The schema for a set of features. But for an extraction it depends on nothing else, so that a service that compiles
+/// schemas sees few.
 pub(super) fn for_features(features: &Features) -> Value {
     let parts = [
         (features.description, "description", text_value()),
@@ -13,7 +14,9 @@ pub(super) fn for_features(features: &Features) -> Value {
         (features.text, "text", text_lines()),
         (features.prompt.is_some(), "answer", text_value()),
     ];
-    closed_object(parts.into_iter().filter_map(|(asked, name, value)| asked.then_some((name, value))).collect())
+    let extraction = features.extraction.as_ref().map(|request| ("extraction", json_schema::adapt(&request.schema)));
+    let parts = parts.into_iter().filter_map(|(asked, name, value)| asked.then_some((name, value)));
+    closed_object(parts.chain(extraction).collect())
 }
 
 fn text_value() -> Value {

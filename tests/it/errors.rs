@@ -225,7 +225,9 @@ async fn every_refusal_of_bedrock_has_its_own_reason() {
         let pushback = status.metadata().get("grpc-retry-pushback-ms");
         assert_eq!(pushback.is_some(), reason == "MODEL_THROTTLED", "{exception}");
     }
-    assert_eq!(service.bedrock.requests().len(), 11, "one attempt each");
+    let asked = service.bedrock.requests();
+    let of_the_default = asked.iter().filter(|request| request.model_id.ends_with("claude-sonnet-5"));
+    assert_eq!(of_the_default.count(), 11, "one attempt each");
 }
 
 #[tokio::test]
@@ -290,18 +292,27 @@ async fn refusals_and_filters_of_the_model_are_no_answers() {
 #[tokio::test]
 async fn an_answer_that_cannot_be_read_is_the_models_fault() {
     let service = Service::start().await;
-    for reply in [
-        Reply::text("I cannot tell."),
-        Reply::tool(json!({"labels": 7})),
-        Reply::json(200, json!({"unexpected": true})),
+    for (reply, calls) in [
+        (Reply::text("I cannot tell."), "2"),
+        (Reply::tool(json!({"labels": 7})), "2"),
+        (Reply::json(200, json!({"unexpected": true})), "1"),
     ] {
-        service.bedrock.push(reply);
+        let asked = service.bedrock.requests().len();
+        service.bedrock.push(reply.clone());
+        if calls == "2" {
+            service.bedrock.push(reply);
+        }
         let (_, details) = assert_error(
             service.analyze(content(&photo("rocket.jpg"), label())).await,
             Code::Internal,
             "MODEL_OUTPUT_INVALID",
         );
-        assert_eq!(details.info.metadata["model_call_count"], "1");
+        assert_eq!(details.info.metadata["model_call_count"], calls);
+        assert_eq!(
+            (service.bedrock.requests().len() - asked).to_string(),
+            calls,
+            "what can be mended is asked again once"
+        );
     }
 }
 

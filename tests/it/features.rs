@@ -98,12 +98,16 @@ async fn facts_usage_model_and_timing_are_filled_and_true() {
     assert_eq!((usage.input_token_count, usage.output_token_count, usage.model_call_count), (900, 20, 1));
     assert_eq!((usage.cache_read_token_count, usage.cache_write_token_count), (3, 4));
     assert_eq!(usage.image_token_count, 23 * 16);
-    assert_eq!(usage.estimated_cost_usd, None);
+    assert_eq!(
+        usage.estimated_cost_usd,
+        Some(0.002_010_6),
+        "900 at $2, 20 at $10, 3 at $0.20 and 4 at $2.50 a million"
+    );
     let model = analysis.model.unwrap();
     assert_eq!(model.requested, "global.anthropic.claude-sonnet-5");
     assert_eq!((model.served.as_str(), model.region.as_str()), ("global.anthropic.claude-sonnet-5", "eu-west-1"));
     assert_eq!((model.stop_reason(), model.upstream_request_id.as_str()), (StopReason::EndTurn, upstream.as_str()));
-    assert_eq!((model.prompt_version.as_str(), model.cached), ("2026-11.1", false));
+    assert_eq!((model.prompt_version.as_str(), model.cached), ("2026-11.2", false));
     let timing = analysis.timing.unwrap();
     assert!(timing.total.unwrap().nanos > 0 && timing.model.unwrap().nanos > 0 && timing.fetch.unwrap().nanos > 0);
     assert_eq!(analysis.raw_output, r#"{"description":"A rocket."}"#);
@@ -208,7 +212,7 @@ async fn options_reach_the_prompt_and_the_call() {
     assert_eq!(analysis.sensitivity.unwrap().verdict(), Verdict::Uncertain);
     let sent = service.bedrock.only_request();
     assert!(sent.system_text().contains("`ko`"));
-    for part in ["at most 7 kinds", r#"["자동차"]"#, r#"["license-plate"]"#] {
+    for part in ["at most 7 kinds", r#"["자동차"]"#, r#"[{"category":"license-plate","meaning":"the registration plate"#] {
         assert!(sent.user_text().contains(part), "{part}");
     }
     assert_eq!(sent.body["max_tokens"], 333);

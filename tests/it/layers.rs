@@ -59,7 +59,18 @@ const LAYERS: &[Layer] = &[
     Layer { name: "serve", knows: &["adapters", "app", "config", "embedded", "grpc"], never: &[] },
     Layer {
         name: "cli",
-        knows: &["adapters", "app", "catalog", "config", "domain", "embedded", "proto", "serve", "telemetry"],
+        knows: &[
+            "adapters",
+            "app",
+            "catalog",
+            "config",
+            "domain",
+            "embedded",
+            "json_schema",
+            "proto",
+            "serve",
+            "telemetry",
+        ],
         never: &[],
     },
 ];

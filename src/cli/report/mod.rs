@@ -4,7 +4,6 @@
 mod failure;
 mod overlay;
 mod thumbnail;
-mod values;
 mod view;
 
 use std::{

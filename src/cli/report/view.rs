@@ -6,7 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    super::plain,
+    super::{
+        plain,
+        values::{self, cut},
+    },
     failure::Failure,
     overlay::{self, Mark},
     thumbnail::Thumbnail,
@@ -211,7 +214,7 @@ impl Facts {
             labels_truncated: analysis.labels.as_ref().is_some_and(|labels| labels.truncated),
             text: analysis.text.as_ref().map(|text| List::new(&text.lines, |it| line(&it.text))),
             answer: analysis.answer.as_ref().map(|it| prose(&it.text).unwrap_or_else(|| "none".to_owned())),
-            values: analysis.extraction.as_ref().map(|it| super::values::json(it.values.as_ref(), MAX_PROSE)),
+            values: analysis.extraction.as_ref().map(|it| values::json(it.values.as_ref(), MAX_PROSE)),
             warnings: (!analysis.warnings.is_empty()).then(|| warnings(analysis)),
             feature_errors: analysis.feature_errors.iter().take(MAX_LIST).map(feature_error).collect(),
             raw_output: prose(&analysis.raw_output),
@@ -322,14 +325,6 @@ pub(super) fn prose(text: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The first `most` characters, with an ellipsis where that is not all.
-pub(super) fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,12 +333,6 @@ mod tests {
     fn thousands_stand_apart() {
         let shown = [0_i64, 7, 999, 1000, 1_234_567, -1000, i64::MIN].map(count);
         assert_eq!(shown, ["0", "7", "999", "1,000", "1,234,567", "-1,000", "-9,223,372,036,854,775,808"]);
-    }
-
-    #[test]
-    fn text_is_cut_between_characters() {
-        assert_eq!(cut("사진", 2), "사진");
-        assert_eq!(cut("사진첩", 2), "사진…");
     }
 
     #[test]

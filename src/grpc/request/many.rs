@@ -235,6 +235,14 @@ mod tests {
     }
 
     #[test]
+    fn a_schema_that_cannot_be_used_ends_the_stream_at_its_settings() {
+        let features = proto::Features { extraction: Some(proto::ExtractionFeature::default()), ..Default::default() };
+        let wire = proto::AnalyzeManyConfig { features: Some(features), ..Default::default() };
+        let message = config(wire).unwrap_err().into_message(None).message;
+        assert!(message.starts_with("config.features.extraction.json_schema is empty"), "{message}");
+    }
+
+    #[test]
     fn a_listing_takes_the_suffixes_that_the_server_decodes() {
         let features = Some(proto::Features { text: Some(proto::TextFeature {}), ..Default::default() });
         let defaults = Defaults { features, options: None };
