@@ -120,8 +120,11 @@ fn is_lone(name: &str, fields: &Map<String, Value>, features: &Features) -> bool
         "labels" => has(&["name", "label"]) && (has(&["instances", "confidence"]) || has(BOX_NAMES)),
         "extraction" => {
             let schema = features.extraction.as_ref().and_then(|request| request.schema.get("properties"));
-            let known = |properties: &Map<String, Value>| fields.keys().any(|name| properties.contains_key(name));
-            schema.and_then(Value::as_object).is_some_and(known)
+            match schema.and_then(Value::as_object) {
+                Some(properties) => fields.keys().any(|name| properties.contains_key(name)),
+                // The schema says elsewhere what it wants: whatever wraps nothing may be it.
+                None => !fields.is_empty() && !has(&WRAPPERS),
+            }
         }
         _ => false,
     }

@@ -169,7 +169,6 @@ impl ImageAnalysisService for Service {
     ) -> Result<Response<proto::GetCapabilitiesResponse>, Status> {
         let limits = self.analyzer.limits();
         let models = self.analyzer.models();
-        let default = models.default_model();
         Ok(Response::new(proto::GetCapabilitiesResponse {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             max_message_bytes: i64::try_from(self.max_message_bytes).unwrap_or(i64::MAX),
@@ -178,7 +177,11 @@ impl ImageAnalysisService for Service {
             media_types: MediaType::ALL.iter().map(|media_type| media_type.as_str().to_owned()).collect(),
             max_in_flight: i32::try_from(self.analyzer.admission().stream_slots()).unwrap_or(i32::MAX),
             sensitivity_categories: DEFAULT_SENSITIVITY_CATEGORIES.map(str::to_owned).to_vec(),
-            models: models.rows().map(|(alias, model)| capabilities(alias, model, model.id == default.id)).collect(),
+            models: models
+                .rows()
+                .enumerate()
+                .map(|(row, (alias, model))| capabilities(alias, model, row == 0))
+                .collect(),
         }))
     }
 }

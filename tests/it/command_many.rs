@@ -103,7 +103,8 @@ impl Bench {
 
 async fn serve_on(listen: SocketAddr, stack: &EmbeddedStack, bedrock: &Bedrock) -> Running {
     let endpoints = Endpoints { bedrock: bedrock.endpoint(), ..app::endpoints(stack) };
-    let config = Flags::parse_from(["sightline", "--drain-timeout", "100ms"]).server.config().unwrap();
+    let config =
+        Flags::parse_from(["sightline", "--drain-timeout", "100ms", "--cache-bytes", "0B"]).server.config().unwrap();
     serve::start(listen, App::new(&config, Some(&endpoints)).await).await.unwrap()
 }
 

@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use super::*;
 
 mod built_in;
@@ -6,8 +8,10 @@ mod offer;
 mod overlay;
 mod resolve;
 
+static BUILT: LazyLock<Catalog> = LazyLock::new(|| Catalog::built_in().unwrap());
+
 fn built_in() -> Catalog {
-    Catalog::built_in().unwrap()
+    BUILT.clone()
 }
 
 /// The shipped catalogue under a file.

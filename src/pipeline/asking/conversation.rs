@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     answer::{self, Reading, Unreadable},
-    domain::{ModelFacts, ModelProfile, StopReason, Warning, WarningCode},
+    domain::{Features, ModelFacts, ModelProfile, StopReason, Warning, WarningCode},
     pipeline::{
         error::AnalyzeError,
         ports::{Correction, ModelError, Reply},
@@ -56,6 +56,8 @@ pub(super) async fn hold(
             let reading = joined(first.reading, second.reading);
             finish(asker, &draft, second.reply, reading, ledger, true)
         }
+        // A model that will not answer has answered badly for that reason.
+        Err(error) if first.reading.is_err() && is_a_no(&error) => Err(error),
         // What the first answer holds is paid for and kept.
         Err(error) => {
             tracing::info!(model = model.id, %error, "the second try failed");
@@ -77,15 +79,30 @@ async fn once(asker: &Asker, draft: &mut Draft<'_>, patience: &Patience, ledger:
     if input_tokens > 0 && input_tokens < image_tokens / 2 {
         return Err(failed(ModelError::PictureUnseen { input_tokens, image_tokens }));
     }
-    let reading = answer::read(&answer::Answer {
-        text: &reply.text,
-        stop_reason: reply.stop_reason,
-        features: &draft.topic.features,
-        frame: &draft.picture.frame,
-        filter_vocabulary: draft.model.is_detector,
-        coordinates: draft.model.coordinates,
-    });
+    let reading = read(asker, draft, &reply).await?;
     Ok(Try { reply, reading })
+}
+
+/// Reads a reply. Holding values against a caller's own schema may take its time, and is done off the async threads.
+async fn read(asker: &Asker, draft: &Draft<'_>, reply: &Reply) -> Result<Result<Reading, Unreadable>, AnalyzeError> {
+    let (frame, coordinates) = (draft.picture.frame, draft.model.coordinates);
+    let (stop_reason, filter_vocabulary) = (reply.stop_reason, draft.model.is_detector);
+    let read = move |text: &str, features: &Features| {
+        answer::read(&answer::Answer { text, stop_reason, features, frame: &frame, filter_vocabulary, coordinates })
+    };
+    let features = &draft.topic.features;
+    if features.extraction.is_none() {
+        return Ok(read(&reply.text, features));
+    }
+    let internal = |detail: String| AnalyzeError::Internal { detail };
+    let _worker = asker.workers.acquire().await.map_err(|error| internal(error.to_string()))?;
+    let (text, features) = (reply.text.clone(), features.clone());
+    let reading = tokio::task::spawn_blocking(move || read(&text, &features)).await;
+    reading.map_err(|error| internal(error.to_string()))
+}
+
+fn is_a_no(error: &AnalyzeError) -> bool {
+    matches!(error, AnalyzeError::Model { error: ModelError::Refused | ModelError::Filtered, .. })
 }
 
 /// What to tell the model about its answer; `None` when there is nothing to gain. An answer that was cut and yet holds
@@ -99,12 +116,12 @@ fn correction(first: &Try, draft: &Draft<'_>) -> Option<Correction> {
     };
     let complaint =
         prompt::complaint(&mistakes, is_cut, draft.strategy(), draft.topic.features.prompt_alone().is_some());
-    let end = draft_end(&first.reply.text);
+    let end = shown_end(&first.reply.text);
     Some(Correction { answer: first.reply.text.get(..end).unwrap_or_default().trim().to_owned(), complaint })
 }
 
 /// Where the part of a bad answer ends that is shown again.
-fn draft_end(text: &str) -> usize {
+fn shown_end(text: &str) -> usize {
     (0..=MOST_SHOWN.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default()
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Asker {
     circuits: Circuits,
     paces: Paces,
     refusals: Refusals,
-    /// Pictures that are made smaller for a fallback at once.
+    /// Pictures that are made smaller for a fallback, and answers that are held against a schema, at once.
     workers: tokio::sync::Semaphore,
 }
 
@@ -126,8 +126,14 @@ impl Asker {
                 tracing::warn!(model = asked.id, %error, "looking for a fallback");
             }
         }
-        let internal = || AnalyzeError::Internal { detail: "no model to ask".to_owned() };
-        Err(first.map_or_else(internal, |(_, error)| error))
+        Err(match first {
+            // What the fallbacks tried counts too.
+            Some((_, AnalyzeError::Model { model, error, retry_after, .. })) => {
+                AnalyzeError::Model { model, error, calls: ledger.calls(), retry_after }
+            }
+            Some((_, error)) => error,
+            None => AnalyzeError::Internal { detail: "no model to ask".to_owned() },
+        })
     }
 }
 

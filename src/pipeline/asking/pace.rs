@@ -45,7 +45,9 @@ impl Paces {
             0 => pace.given_up.front().map_or(LEAST, Instant::elapsed) * 2 + 2 * LEAST,
             taken => WINDOW.mul_f64(turned_away / taken as f64),
         };
-        advice.clamp(LEAST, WINDOW)
+        let advice = advice.clamp(LEAST, WINDOW);
+        // In tenths of a second: more would be false precision.
+        Duration::from_millis(u64::try_from(advice.as_millis()).unwrap_or(u64::MAX).div_ceil(100) * 100)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Pace>> {

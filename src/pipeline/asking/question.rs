@@ -125,7 +125,9 @@ impl<'a> Draft<'a> {
     pub(in crate::pipeline) fn expected_usage(&self) -> Usage {
         let question = self.question();
         let prompt = &question.prompt;
-        let schema = prompt.schema.as_ref().map_or(0, |schema| schema.schema.to_string().len());
+        // Prompted JSON has the schema in the words already.
+        let apart = prompt.schema.as_ref().filter(|_| question.strategy != Strategy::PromptedJson);
+        let schema = apart.map_or(0, |schema| schema.schema.to_string().len());
         let bytes = prompt.system.as_ref().map_or(0, String::len) + prompt.text.len() + schema;
         let usage = Usage {
             input_tokens: self.picture.tokens + bytes.div_ceil(4) as u64,
