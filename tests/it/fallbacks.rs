@@ -89,7 +89,7 @@ async fn no_other_model_is_asked_after_an_answer_or_what_may_become_one() {
 async fn boxes_are_right_in_the_frame_of_the_model_that_answered() {
     for (file, fallback) in [(TO_NOVA, NOVA), (TO_SONNET_4_6, SONNET_4_6)] {
         // One that only the first model sees as it is, and one that neither does.
-        for scene in [Scene::new(2300, 1300), Scene::new(1200, 3000)] {
+        for scene in [Scene::new(2300, 300), Scene::new(300, 2700)] {
             let service = Service::with_models(file, &ONE_CALL).await;
             service.bedrock.answer_with(instead_of_sonnet_5(Reply::throttled()));
             let analysis = service.analyze(about_picture(&scene, label())).await.expect("an answer");

@@ -5,12 +5,12 @@ use sightline::proto::{AnalysisOptions, GetCapabilitiesRequest, ModelCapabilitie
 
 use crate::support::{
     bedrock::{Api, Asks, Facts, MODELS, Thinking},
-    images::Scene,
+    images::{Format, Scene},
     models::{
-        SONNET_4_6, SONNET_5, about, about_picture, answer, assert_answers, everything, feature_sets, model_of, scene,
-        to, usage_of, warns, with,
+        SONNET_4_6, SONNET_5, about, answer, assert_answers, everything, feature_sets, model_of, scene, to, usage_of,
+        warns, with,
     },
-    service::{Service, describe, label, prompt},
+    service::{Service, content, describe, label, prompt},
 };
 
 /// The models that a server offers, each once.
@@ -72,10 +72,10 @@ async fn every_model_answers_every_set_of_features() {
 async fn boxes_are_right_in_every_models_frame() {
     let service = service().await;
     // Longer than any model sees, and longer than some do.
-    let scenes = [Scene::new(2600, 400), Scene::new(300, 1900)];
+    let scenes = [Scene::new(2600, 400), Scene::new(300, 1900)].map(|scene| (scene, scene.encode(Format::Png)));
     for model in offered(&service).await {
-        for scene in &scenes {
-            let request = to(&model.model_id, about_picture(scene, label()));
+        for (scene, file) in &scenes {
+            let request = to(&model.model_id, content(file, label()));
             let analysis = service.analyze(request).await.expect("an answer");
             let what = format!("{} {}x{}", model.model_id, scene.width, scene.height);
             assert_answers(&analysis, &label(), scene, &what);
