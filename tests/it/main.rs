@@ -35,3 +35,4 @@ mod strategies;
 #[allow(dead_code, reason = "each behaviour uses its own part of the support")]
 mod support;
 mod time;
+mod words;
