@@ -26,8 +26,6 @@ pub enum Stage {
     Prepare,
     /// Calling the model.
     Model,
-    /// Waiting between attempts.
-    Backoff,
 }
 
 impl Stage {
@@ -41,7 +39,6 @@ impl Stage {
             Self::Fetch => "fetch",
             Self::Prepare => "prepare",
             Self::Model => "model",
-            Self::Backoff => "backoff",
         }
     }
 }

@@ -101,10 +101,13 @@ impl Bench {
     }
 }
 
+/// An id that is not the catalogue's own, which therefore has no fallbacks: what is made to fail fails.
+const NO_FALLBACK: &str = "us.anthropic.claude-sonnet-5";
+
 async fn serve_on(listen: SocketAddr, stack: &EmbeddedStack, bedrock: &Bedrock) -> Running {
     let endpoints = Endpoints { bedrock: bedrock.endpoint(), ..app::endpoints(stack) };
-    let config =
-        Flags::parse_from(["sightline", "--drain-timeout", "100ms", "--cache-bytes", "0B"]).server.config().unwrap();
+    let flags = ["sightline", "--drain-timeout", "100ms", "--cache-bytes", "0B", "--model", NO_FALLBACK];
+    let config = Flags::parse_from(flags).server.config().unwrap();
     serve::start(listen, App::new(&config, Some(&endpoints)).await).await.unwrap()
 }
 

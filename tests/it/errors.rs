@@ -318,7 +318,8 @@ async fn an_answer_that_cannot_be_read_is_the_models_fault() {
 
 #[tokio::test]
 async fn throttling_is_tried_again_and_counted() {
-    let service = Service::start().await;
+    // An id that is not the catalogue's own has no fallbacks.
+    let service = Service::with(&["--model", "us.anthropic.claude-sonnet-5"]).await;
     service.bedrock.push(Reply::error(429, "ThrottlingException", "Too many tokens"));
     service.bedrock.push(Reply::error(503, "ServiceUnavailableException", "busy"));
     service.bedrock.push(Reply::tool(json!({"description": "x"})));

@@ -36,3 +36,4 @@ mod strategies;
 #[allow(dead_code, reason = "each behaviour uses its own part of the support")]
 mod support;
 mod time;
+mod words;
