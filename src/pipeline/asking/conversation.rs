@@ -151,6 +151,7 @@ fn finish(
     let model = draft.model;
     let unreadable = |error| AnalyzeError::Answer { model: model.id.clone(), error, calls: ledger.calls() };
     let reading = reading.map_err(unreadable)?;
+    let is_cut = reading.is_cut();
     let mut warnings = draft.warnings();
     if asked_again {
         let message = "The model's first answer could not be used in full; it was asked once more.";
@@ -158,7 +159,8 @@ fn finish(
     }
     warnings.extend(reading.warnings);
     Ok(Answered {
-        is_lasting: reading.findings.missing.is_empty(),
+        // One that was cut by its limit would be cut there again.
+        is_lasting: reading.findings.missing.is_empty() && (!is_cut || reply.stop_reason == StopReason::MaxTokens),
         findings: reading.findings,
         warnings,
         model: ModelFacts {
