@@ -22,6 +22,9 @@ fn s3_object(request: &mut AnalyzeImageRequest) -> &mut sightline::proto::S3Obje
     }
 }
 
+/// An id that is not the catalogue's own, which therefore has no fallbacks.
+const NO_FALLBACK: &str = "us.anthropic.claude-sonnet-5";
+
 #[tokio::test]
 async fn invalid_fields_are_listed_all_at_once() {
     let service = Service::start().await;
@@ -200,7 +203,7 @@ async fn a_body_that_breaks_or_lies_is_storage_unavailable() {
 
 #[tokio::test]
 async fn every_refusal_of_bedrock_has_its_own_reason() {
-    let service = Service::with(&["--max-model-attempts", "1"]).await;
+    let service = Service::with(&["--max-model-attempts", "1", "--model", NO_FALLBACK]).await;
     let on_demand = "Invocation of model ID anthropic.claude-sonnet-5 with on-demand throughput isn\u{2019}t supported. Retry \
                      your request with the ID or ARN of an inference profile that contains this model.";
     let sent = "SECRET-PROMPT";
@@ -225,14 +228,12 @@ async fn every_refusal_of_bedrock_has_its_own_reason() {
         let pushback = status.metadata().get("grpc-retry-pushback-ms");
         assert_eq!(pushback.is_some(), reason == "MODEL_THROTTLED", "{exception}");
     }
-    let asked = service.bedrock.requests();
-    let of_the_default = asked.iter().filter(|request| request.model_id.ends_with("claude-sonnet-5"));
-    assert_eq!(of_the_default.count(), 11, "one attempt each");
+    assert_eq!(service.bedrock.requests().len(), 11, "one attempt each");
 }
 
 #[tokio::test]
 async fn what_the_service_says_in_words_alone_is_understood() {
-    let service = Service::with(&["--max-model-attempts", "1"]).await;
+    let service = Service::with(&["--max-model-attempts", "1", "--model", NO_FALLBACK]).await;
     for (message, code, reason) in [
         ("Could not process image", Code::InvalidArgument, "IMAGE_CORRUPT"),
         ("The provided model identifier is invalid.", Code::FailedPrecondition, "MODEL_NOT_ENABLED"),
@@ -318,8 +319,7 @@ async fn an_answer_that_cannot_be_read_is_the_models_fault() {
 
 #[tokio::test]
 async fn throttling_is_tried_again_and_counted() {
-    // An id that is not the catalogue's own has no fallbacks.
-    let service = Service::with(&["--model", "us.anthropic.claude-sonnet-5"]).await;
+    let service = Service::with(&["--model", NO_FALLBACK]).await;
     service.bedrock.push(Reply::error(429, "ThrottlingException", "Too many tokens"));
     service.bedrock.push(Reply::error(503, "ServiceUnavailableException", "busy"));
     service.bedrock.push(Reply::tool(json!({"description": "x"})));

@@ -132,14 +132,30 @@ async fn a_model_that_will_not_stop_thinking_is_asked_without_force() {
     let service = service().await;
     service.bedrock.refuse(SONNET_5, Part::Thinking, Part::Thinking.messages()[1]);
     let analysis = ask(&service, SONNET_5, describe()).await;
-    assert_eq!(asks(&service), [Asks::ForcedTool, Asks::ForcedTool, Asks::AutoTool]);
-    let thinking: Vec<_> = service.bedrock.requests().iter().map(|request| request.thinking().is_some()).collect();
-    assert_eq!(thinking, [true, false, false]);
-    assert_eq!((codes(&analysis), usage_of(&analysis).model_call_count), (vec!["PARAMETER_REFUSED"], 3));
+    assert_eq!(asks(&service), [Asks::ForcedTool, Asks::ForcedTool, Asks::ForcedTool, Asks::AutoTool]);
     let sent = service.bedrock.requests();
-    assert!(sent[2].max_tokens() > sent[0].max_tokens(), "what it thinks must not eat the answer's tokens");
+    let said: Vec<_> = sent.iter().map(|request| (request.thinking().is_some(), request.effort().is_some())).collect();
+    assert_eq!(said, [(true, false), (false, true), (false, false), (false, false)]);
+    assert_eq!((codes(&analysis), usage_of(&analysis).model_call_count), (vec!["PARAMETER_REFUSED"], 4));
+    assert!(sent[3].max_tokens() > sent[0].max_tokens(), "what it thinks must not eat the answer's tokens");
     ask(&service, SONNET_5, describe()).await;
-    assert_eq!(asks(&service)[3..], [Asks::AutoTool]);
+    assert_eq!(asks(&service)[4..], [Asks::AutoTool]);
+}
+
+/// Where thinking cannot be switched off it is kept short, which needs no warning.
+#[tokio::test]
+async fn a_model_that_thinks_on_is_asked_to_keep_it_short() {
+    let service = service().await;
+    service.bedrock.answer_with(|request| match request.thinking() {
+        Some(_) => Reply::validation("\"thinking.type.disabled\" is not supported for this model."),
+        None => Reply::tool(serde_json::json!({"description": "A rectangle."})),
+    });
+    let analysis = ask(&service, SONNET_5, describe()).await;
+    assert_eq!(codes(&analysis), Vec::<&str>::new());
+    let sent = service.bedrock.requests();
+    let last = sent.last().unwrap();
+    assert_eq!(last.effort(), Some("low"));
+    assert!(last.max_tokens() > sent[0].max_tokens(), "what it thinks must not eat the answer's tokens");
 }
 
 #[tokio::test]

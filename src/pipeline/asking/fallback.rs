@@ -7,7 +7,22 @@ use crate::{
     pipeline::{error::AnalyzeError, ports::ModelError},
 };
 
-/// Whether a failure stands, whatever other models would say: it is the picture's or the question's, or the call may be paid
+/// Whether a request that failed so may be answered by another model, and is not known to be paid already.
+pub(super) fn helps(error: &AnalyzeError) -> bool {
+    let AnalyzeError::Model { error, .. } = error else { return false };
+    matches!(
+        error,
+        ModelError::Throttled
+            | ModelError::QuotaExceeded
+            | ModelError::NotEnabled { .. }
+            | ModelError::ProfileRequired
+            | ModelError::EndOfLife
+            | ModelError::CircuitOpen { .. }
+            | ModelError::Unavailable { retryable: true, .. }
+    )
+}
+
+/// Whether the failure of a fallback stands, whatever other models would say: it is the picture's or the question's, or the call may be paid
 /// already.
 pub(super) fn decides(error: &AnalyzeError) -> bool {
     match error {

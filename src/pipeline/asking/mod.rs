@@ -135,6 +135,7 @@ impl Asker {
             let Some((picture, resized)) = picture else { continue };
             match conversation::hold(self, &request.topic, model, &picture, patience, ledger).await {
                 Ok(answered) => return Ok(self.in_place(request, failures.first(), answered, resized)),
+                Err(error) if failures.is_empty() && !fallback::helps(&error) => return Err(error),
                 Err(error) if fallback::decides(&error) => return Err(error),
                 Err(error) => {
                     tracing::warn!(model = model.id, %error, "no answer: looking for a fallback");
