@@ -46,8 +46,8 @@ pub(super) async fn ask(
     let place = asker.place(draft.model);
     let leave = asker.circuits.enter(&place).map_err(|error| failed(error, None))?;
     asker.budget.earn();
-    let outcome = attempts(asker, draft, &place, patience, ledger).await;
-    match outcome {
+    let attempts = Attempts { asker, place: &place, patience, ledger };
+    match attempts.run(draft).await {
         Ok(reply) => {
             leave.works();
             Ok(reply)
@@ -80,73 +80,87 @@ enum Unanswered {
     Failed(ModelError),
 }
 
-async fn attempts(
-    asker: &Asker,
-    draft: &mut Draft<'_>,
-    place: &str,
-    patience: &Patience,
-    ledger: &Ledger,
-) -> Result<Reply, Unanswered> {
-    let policy = &asker.policy;
-    let mut attempt = 1;
-    loop {
-        let remaining = patience.remaining();
+/// The attempts at one question.
+struct Attempts<'a> {
+    asker: &'a Asker,
+    /// Where the model is asked.
+    place: &'a str,
+    patience: &'a Patience,
+    ledger: &'a Ledger,
+}
+
+impl Attempts<'_> {
+    async fn run(&self, draft: &mut Draft<'_>) -> Result<Reply, Unanswered> {
+        let policy = &self.asker.policy;
+        let mut attempt = 1;
+        loop {
+            let error = match self.within_the_deadline(draft).await? {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            if self.leave_out(draft, &error) {
+                continue;
+            }
+            let wait = jittered(policy, attempt);
+            let in_time = self.patience.remaining() > wait + self.asker.least_time(draft.model);
+            if !error.is_retryable() || attempt >= policy.max_attempts || !in_time || !self.asker.budget.spend() {
+                return Err(Unanswered::Failed(error));
+            }
+            attempt += 1;
+            tracing::info!(model = draft.model.id, %error, attempt, ?wait, "asking the model again");
+            tokio::time::sleep(wait).await;
+            self.ledger.spent_in_backoff(wait);
+        }
+    }
+
+    /// Leaves out what the service refused, if that is what it did, and remembers it.
+    fn leave_out(&self, draft: &mut Draft<'_>, error: &ModelError) -> bool {
+        let ModelError::PartRefused { part, lasting, .. } = error else { return false };
+        let meant = draft.meant(*part);
+        if !draft.leave_out(*part) {
+            return false;
+        }
+        tracing::info!(model = draft.model.id, ?part, %error, "asking the model without a part that it refuses");
+        if *lasting {
+            self.asker.refusals.remember(&draft.model.id, meant);
+        }
+        true
+    }
+
+    async fn within_the_deadline(&self, draft: &Draft<'_>) -> Result<Result<Reply, ModelError>, Unanswered> {
+        let (remaining, policy) = (self.patience.remaining(), &self.asker.policy);
         if remaining < policy.min_call_time {
             return Err(Unanswered::TooLate { error: too_late(remaining, policy), silence: Duration::ZERO });
         }
         let started = Instant::now();
-        let outcome = tokio::select! {
-            outcome = call(asker, draft, place, ledger) => outcome,
-            () = patience.is_over() => {
+        tokio::select! {
+            outcome = self.call(draft) => Ok(outcome),
+            () = self.patience.is_over() => {
                 let silence = started.elapsed();
-                ledger.spent_in_the_model(silence);
+                self.ledger.spent_in_the_model(silence);
                 // What it worked on is billed, and nobody says how much.
-                ledger.unknown();
-                let error = AnalyzeError::DeadlineExceeded { stage: Stage::Model };
-                return Err(Unanswered::TooLate { error, silence });
+                self.ledger.unknown();
+                Err(Unanswered::TooLate { error: AnalyzeError::DeadlineExceeded { stage: Stage::Model }, silence })
             }
-        };
-        let error = match outcome {
-            Ok(reply) => return Ok(reply),
-            Err(error) => error,
-        };
-        if let ModelError::PartRefused { part, lasting, .. } = &error
-            && let meant = draft.meant(*part)
-            && draft.leave_out(*part)
-        {
-            tracing::info!(model = draft.model.id, ?part, %error, "asking the model without a part that it refuses");
-            if *lasting {
-                asker.refusals.remember(&draft.model.id, meant);
-            }
-            continue;
         }
-        let wait = jittered(policy, attempt);
-        let in_time = patience.remaining() > wait + asker.least_time(draft.model);
-        if !error.is_retryable() || attempt >= policy.max_attempts || !in_time || !asker.budget.spend() {
-            return Err(Unanswered::Failed(error));
-        }
-        attempt += 1;
-        tracing::info!(model = draft.model.id, %error, attempt, ?wait, "asking the model again");
-        tokio::time::sleep(wait).await;
-        ledger.spent_in_backoff(wait);
     }
-}
 
-async fn call(asker: &Asker, draft: &Draft<'_>, place: &str, ledger: &Ledger) -> Result<Reply, ModelError> {
-    let question = draft.question();
-    let started = Instant::now();
-    ledger.call();
-    let outcome = asker.model.ask(&question).await;
-    let took = started.elapsed();
-    ledger.spent_in_the_model(took);
-    if let Err(ModelError::Malformed { .. } | ModelError::Unavailable { retryable: false, .. }) = outcome {
-        ledger.unknown();
+    async fn call(&self, draft: &Draft<'_>) -> Result<Reply, ModelError> {
+        let question = draft.question();
+        let started = Instant::now();
+        self.ledger.call();
+        let outcome = self.asker.model.ask(&question).await;
+        let took = started.elapsed();
+        self.ledger.spent_in_the_model(took);
+        if let Err(ModelError::Malformed { .. } | ModelError::Unavailable { retryable: false, .. }) = outcome {
+            self.ledger.unknown();
+        }
+        let mut reply = outcome?;
+        reply.usage = reply.usage.priced(draft.model.prices.as_ref());
+        self.ledger.paid(reply.usage);
+        self.asker.paces.answered(self.place, took);
+        Ok(reply)
     }
-    let mut reply = outcome?;
-    reply.usage = reply.usage.priced(draft.model.prices.as_ref());
-    ledger.paid(reply.usage);
-    asker.paces.answered(place, took);
-    Ok(reply)
 }
 
 fn too_late(remaining: Duration, policy: &RetryPolicy) -> AnalyzeError {
