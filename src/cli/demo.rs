@@ -88,7 +88,7 @@ async fn show(args: &DemoArgs, local: &Local) -> anyhow::Result<()> {
     }
     ask_in_korean(&mut client).await?;
     heading(
-        "All photos again over one connection: AnalyzeMany with a listing of the bucket, each answered as it is done",
+        "All photos again over one connection, AnalyzeMany with a listing of the bucket: nothing is paid for twice",
     );
     demo_stream::stream_photos(&mut client).await?;
     let folder = tokio::fs::canonicalize(&args.out).await.unwrap_or_else(|_| args.out.clone());

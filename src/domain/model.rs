@@ -74,7 +74,7 @@ impl Sampling {
 pub enum Thinking {
     /// Off unless asked for: nothing is sent.
     OffByDefault,
-    /// On unless switched off: it is switched off.
+    /// On unless switched off: it is switched off, or asked for little where that is refused.
     Disable,
     /// Cannot be switched off: it is asked for little, and gets output tokens of its own.
     Always,

@@ -158,7 +158,7 @@ impl Analyzer {
     pub async fn analyze_in(&self, slot: Slot, mut job: Job) -> Result<Analysis, Failed> {
         let model = self.profile(job.options.model.as_deref())?;
         let unsupported = asking::unsupported(&job.features, &model)?;
-        let id = self.claim_id(&job)?;
+        let id = self.claim_id(&job).await?;
         // The answer's schema holds nothing that the model cannot answer.
         job.features.text &= !unsupported.contains(&"text");
         if unsupported.contains(&"extraction") {
@@ -179,10 +179,11 @@ impl Analyzer {
     }
 
     /// The use of an id that the caller chose.
-    fn claim_id(&self, job: &Job) -> Result<Option<sharing::Claimed>, AnalyzeError> {
+    async fn claim_id(&self, job: &Job) -> Result<Option<sharing::Claimed>, AnalyzeError> {
         match &self.sharing {
             Some(sharing) if job.is_callers_id => {
-                sharing.ids.claim(&job.request_id, sharing::of_content(job)).map(Some)
+                let content = sharing::of_content(job).await;
+                sharing.ids.claim(&job.request_id, content).map(Some)
             }
             _ => Ok(None),
         }

@@ -164,7 +164,7 @@ pub struct Question {
 }
 
 /// What a request says about thinking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ThinkingParameter {
     /// Nothing.
     Unset,

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{
-    Analyzer, Job, Slot, Source,
+    Analyzer, Job, Slot, Source, Worker,
     asking::{Asker, Claim, Ledger, Patience, Picture, Request, Topic},
     error::{AnalyzeError, Failed, Stage},
     fetch::{self, Fetched},
@@ -62,7 +62,9 @@ impl<'a> Run<'a> {
         }
         let candidates: Vec<_> = std::iter::once(model.clone()).chain(analyzer.models.fallbacks_of(model)).collect();
         let keys = self.keys(&bytes, &candidates).await;
-        if self.job.options.cache == CacheMode::ReadWrite
+        // A request that is repeated under its id is to have the result of the first, which it may have lost.
+        let repeats = id.is_some_and(sharing::Claimed::is_kept);
+        if (self.job.options.cache == CacheMode::ReadWrite || repeats)
             && let Some(shared) = self.kept(keys.result.as_ref())
         {
             keep_id(id, true);
@@ -77,7 +79,7 @@ impl<'a> Run<'a> {
 
     /// Everything but the call: what it would take.
     async fn validate(mut self, model: &ModelProfile, bytes: Bytes, file: FileFacts) -> Result<Analysis, AnalyzeError> {
-        let prepared = self.prepare(model, bytes.clone()).await?;
+        let prepared = self.prepare(model, bytes.clone(), None).await?;
         let facts = facts(&prepared);
         let (topic, picture) = (self.topic(), picture(prepared, bytes));
         let draft = self.analyzer.asker.draft(&topic, model, &picture);
@@ -117,14 +119,14 @@ impl<'a> Run<'a> {
         candidates: Vec<ModelProfile>,
         keys: &Keys,
     ) -> Result<Landed, (AnalyzeError, Claim)> {
-        let (analyzer, deadline) = (self.analyzer, self.job.deadline);
+        let analyzer = self.analyzer;
+        // The model's answer may take long: the original is held by whoever prepares it, and no longer than that.
+        self.job.source = Source::Content(Bytes::new());
+        let worker = self.early_worker(keys).await.map_err(|error| (error, Claim::default()))?;
+        let deadline = self.job.deadline;
         let prepare = async move {
-            let prepared = self.prepare(model, bytes.clone()).await?;
+            let prepared = self.prepare(model, bytes.clone(), worker).await?;
             let facts = facts(&prepared);
-            if prepared.encoded != Encoded::AsIs {
-                // The model's answer may take long, and the original is not needed for it.
-                self.job.source = Source::Content(Bytes::new());
-            }
             let request = Request { topic: self.topic(), picture: picture(prepared, bytes), candidates };
             self.slot.lighten(request.picture.bytes.len() as u64);
             let kept = analyzer.sharing.clone().zip(keys.result);
@@ -133,8 +135,26 @@ impl<'a> Run<'a> {
         analyzer.flights.join(keys.flight, deadline, prepare).await
     }
 
-    async fn prepare(&mut self, model: &ModelProfile, bytes: Bytes) -> Result<Prepared, AnalyzeError> {
-        let worker = self.job.queue(self.slot.waits(), self.slot.worker()).await??;
+    /// A worker for an item of a stream before it joins others. Items of streams wait long in their queue, and no single
+    /// request that wants the same is to wait there behind one.
+    async fn early_worker(&mut self, keys: &Keys) -> Result<Option<Worker>, AnalyzeError> {
+        let is_begun = || keys.flight.is_some_and(|key| self.analyzer.flights.is_begun(&key));
+        if !self.slot.waits() || is_begun() {
+            return Ok(None);
+        }
+        self.job.queue(true, self.slot.worker()).await?.map(Some)
+    }
+
+    async fn prepare(
+        &mut self,
+        model: &ModelProfile,
+        bytes: Bytes,
+        worker: Option<Worker>,
+    ) -> Result<Prepared, AnalyzeError> {
+        let worker = match worker {
+            Some(worker) => worker,
+            None => self.job.queue(self.slot.waits(), self.slot.worker()).await??,
+        };
         let limits = imaging::Limits { max_pixels: self.analyzer.limits.max_pixels };
         let target = imaging::Target { tier: model.tier, oversize: self.job.options.oversize };
         let started = Instant::now();

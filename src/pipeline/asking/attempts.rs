@@ -43,9 +43,10 @@ pub(super) async fn ask(
     let id = &draft.model.id;
     let failed =
         |error, retry_after| AnalyzeError::Model { model: id.clone(), error, calls: ledger.calls(), retry_after };
-    let leave = asker.circuits.enter(id).map_err(|error| failed(error, None))?;
+    let place = asker.place(draft.model);
+    let leave = asker.circuits.enter(&place).map_err(|error| failed(error, None))?;
     asker.budget.earn();
-    let outcome = attempts(asker, draft, patience, ledger).await;
+    let outcome = attempts(asker, draft, &place, patience, ledger).await;
     match outcome {
         Ok(reply) => {
             leave.works();
@@ -53,20 +54,21 @@ pub(super) async fn ask(
         }
         // A call that was not begun, or that a caller in a hurry ended, says nothing of the model.
         Err(Unanswered::TooLate { error, silence }) => {
-            if silence >= SILENCE {
+            if silence >= SILENCE.max(asker.paces.slowest(&place) * 2) {
                 leave.failed(&ModelError::Unavailable { detail: "no answer".to_owned(), retryable: false });
             }
             Err(error)
         }
         Err(Unanswered::Failed(error)) => {
             leave.failed(&error);
-            let retry_after = (error == ModelError::Throttled).then(|| asker.paces.given_up(id));
+            let retry_after = (error == ModelError::Throttled).then(|| asker.paces.given_up(&place));
             Err(failed(error, retry_after))
         }
     }
 }
 
-/// A model that says nothing for this long to a caller who then gives up counts as failing.
+/// A model that says nothing for this long, and for twice as long as it took of late, to a caller who then gives up counts as
+/// failing.
 const SILENCE: Duration = Duration::from_secs(10);
 
 enum Unanswered {
@@ -81,6 +83,7 @@ enum Unanswered {
 async fn attempts(
     asker: &Asker,
     draft: &mut Draft<'_>,
+    place: &str,
     patience: &Patience,
     ledger: &Ledger,
 ) -> Result<Reply, Unanswered> {
@@ -93,10 +96,12 @@ async fn attempts(
         }
         let started = Instant::now();
         let outcome = tokio::select! {
-            outcome = call(asker, draft, ledger) => outcome,
+            outcome = call(asker, draft, place, ledger) => outcome,
             () = patience.is_over() => {
                 let silence = started.elapsed();
                 ledger.spent_in_the_model(silence);
+                // What it worked on is billed, and nobody says how much.
+                ledger.unknown();
                 let error = AnalyzeError::DeadlineExceeded { stage: Stage::Model };
                 return Err(Unanswered::TooLate { error, silence });
             }
@@ -106,16 +111,17 @@ async fn attempts(
             Err(error) => error,
         };
         if let ModelError::PartRefused { part, lasting, .. } = &error
+            && let meant = draft.meant(*part)
             && draft.leave_out(*part)
         {
             tracing::info!(model = draft.model.id, ?part, %error, "asking the model without a part that it refuses");
             if *lasting {
-                asker.refusals.remember(&draft.model.id, *part);
+                asker.refusals.remember(&draft.model.id, meant);
             }
             continue;
         }
         let wait = jittered(policy, attempt);
-        let in_time = patience.remaining() > wait + policy.min_call_time;
+        let in_time = patience.remaining() > wait + asker.least_time(draft.model);
         if !error.is_retryable() || attempt >= policy.max_attempts || !in_time || !asker.budget.spend() {
             return Err(Unanswered::Failed(error));
         }
@@ -126,16 +132,20 @@ async fn attempts(
     }
 }
 
-async fn call(asker: &Asker, draft: &Draft<'_>, ledger: &Ledger) -> Result<Reply, ModelError> {
+async fn call(asker: &Asker, draft: &Draft<'_>, place: &str, ledger: &Ledger) -> Result<Reply, ModelError> {
     let question = draft.question();
     let started = Instant::now();
     ledger.call();
     let outcome = asker.model.ask(&question).await;
-    ledger.spent_in_the_model(started.elapsed());
+    let took = started.elapsed();
+    ledger.spent_in_the_model(took);
+    if let Err(ModelError::Malformed { .. } | ModelError::Unavailable { retryable: false, .. }) = outcome {
+        ledger.unknown();
+    }
     let mut reply = outcome?;
     reply.usage = reply.usage.priced(draft.model.prices.as_ref());
     ledger.paid(reply.usage);
-    asker.paces.answered(&draft.model.id);
+    asker.paces.answered(place, took);
     Ok(reply)
 }
 

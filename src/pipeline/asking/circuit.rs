@@ -18,7 +18,7 @@ const FIRST_REST: Duration = Duration::from_secs(5);
 /// The longest.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
-/// The circuits of all models, by Bedrock id.
+/// The circuits of all models, by Region and Bedrock id.
 #[derive(Debug, Default)]
 pub(super) struct Circuits(Mutex<HashMap<String, Circuit>>);
 

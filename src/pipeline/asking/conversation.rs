@@ -52,9 +52,10 @@ pub(super) async fn hold(
     tracing::info!(model = model.id, "asking the model again: its answer cannot be used");
     draft.correction = Some(correction);
     match once(asker, &mut draft, patience, ledger).await {
-        Ok(second) => {
-            let reading = joined(first.reading, second.reading);
-            finish(asker, &draft, second.reply, reading, ledger, true)
+        Ok(Try { reply, reading }) => {
+            // What is told of the reply is told of one that holds something.
+            let reply = if reading.is_err() && first.reading.is_ok() { first.reply } else { reply };
+            finish(asker, &draft, reply, joined(first.reading, reading), ledger, true)
         }
         // A model that will not answer has answered badly for that reason.
         Err(error) if first.reading.is_err() && is_a_no(&error) => Err(error),
@@ -79,12 +80,17 @@ async fn once(asker: &Asker, draft: &mut Draft<'_>, patience: &Patience, ledger:
     if input_tokens > 0 && input_tokens < image_tokens / 2 {
         return Err(failed(ModelError::PictureUnseen { input_tokens, image_tokens }));
     }
-    let reading = read(asker, draft, &reply).await?;
+    let reading = read(asker, draft, &reply, patience).await?;
     Ok(Try { reply, reading })
 }
 
 /// Reads a reply. Holding values against a caller's own schema may take its time, and is done off the async threads.
-async fn read(asker: &Asker, draft: &Draft<'_>, reply: &Reply) -> Result<Result<Reading, Unreadable>, AnalyzeError> {
+async fn read(
+    asker: &Asker,
+    draft: &Draft<'_>,
+    reply: &Reply,
+    patience: &Patience,
+) -> Result<Result<Reading, Unreadable>, AnalyzeError> {
     let (frame, coordinates) = (draft.picture.frame, draft.model.coordinates);
     let (stop_reason, filter_vocabulary) = (reply.stop_reason, draft.model.is_detector);
     let read = move |text: &str, features: &Features| {
@@ -95,7 +101,7 @@ async fn read(asker: &Asker, draft: &Draft<'_>, reply: &Reply) -> Result<Result<
         return Ok(read(&reply.text, features));
     }
     let internal = |detail: String| AnalyzeError::Internal { detail };
-    let _worker = asker.workers.acquire().await.map_err(|error| internal(error.to_string()))?;
+    let _worker = asker.worker(patience).await?;
     let (text, features) = (reply.text.clone(), features.clone());
     let reading = tokio::task::spawn_blocking(move || read(&text, &features)).await;
     reading.map_err(|error| internal(error.to_string()))
@@ -145,6 +151,7 @@ fn finish(
     let model = draft.model;
     let unreadable = |error| AnalyzeError::Answer { model: model.id.clone(), error, calls: ledger.calls() };
     let reading = reading.map_err(unreadable)?;
+    let is_cut = reading.is_cut();
     let mut warnings = draft.warnings();
     if asked_again {
         let message = "The model's first answer could not be used in full; it was asked once more.";
@@ -152,7 +159,8 @@ fn finish(
     }
     warnings.extend(reading.warnings);
     Ok(Answered {
-        is_lasting: reading.findings.missing.is_empty(),
+        // One that was cut by its limit would be cut there again.
+        is_lasting: reading.findings.missing.is_empty() && (!is_cut || reply.stop_reason == StopReason::MaxTokens),
         findings: reading.findings,
         warnings,
         model: ModelFacts {

@@ -1,24 +1,60 @@
 //! When another model may answer, and the picture as that model sees it.
 
-use super::{Asker, Picture, Request, question};
+use super::{Asker, Patience, Picture, Request, question};
 use crate::{
     domain::{Frame, ModelProfile, OversizePolicy, Warning, WarningCode},
     imaging::{self, Encoded},
     pipeline::{error::AnalyzeError, ports::ModelError},
 };
 
-/// Whether a request that failed so may be answered by another model, and is not known to be paid already.
-pub(super) fn helps(error: &AnalyzeError) -> bool {
-    let AnalyzeError::Model { error, .. } = error else { return false };
+/// Whether a failure stands, whatever other models would say: it is the picture's or the question's, or the call may be paid
+/// already.
+pub(super) fn decides(error: &AnalyzeError) -> bool {
     match error {
-        ModelError::Throttled
-        | ModelError::QuotaExceeded
-        | ModelError::NotEnabled { .. }
-        | ModelError::ProfileRequired
-        | ModelError::EndOfLife
-        | ModelError::CircuitOpen { .. } => true,
-        ModelError::Unavailable { retryable, .. } => *retryable,
-        _ => false,
+        AnalyzeError::Model { error, .. } => matches!(
+            error,
+            ModelError::Refused
+                | ModelError::Filtered
+                | ModelError::ImageUnreadable
+                | ModelError::PictureUnseen { .. }
+                | ModelError::Malformed { .. }
+                | ModelError::Credentials { .. }
+                | ModelError::Unavailable { retryable: false, .. }
+        ),
+        AnalyzeError::DeadlineTooShort { .. } => false,
+        _ => true,
+    }
+}
+
+/// Whether the model will not be back by itself.
+pub(super) fn is_for_good(error: &AnalyzeError) -> bool {
+    matches!(
+        error,
+        AnalyzeError::Model {
+            error: ModelError::EndOfLife | ModelError::NotEnabled { .. } | ModelError::ProfileRequired,
+            ..
+        }
+    )
+}
+
+/// Of the failures of a model and its fallbacks, the one that tells the caller most: to come back soon, if that may help.
+/// It has the calls of all.
+pub(super) fn truest(failures: Vec<AnalyzeError>, calls_of_all: u32) -> AnalyzeError {
+    let rank = |error: &AnalyzeError| match error {
+        AnalyzeError::Model { error: ModelError::Throttled, .. } => 3,
+        AnalyzeError::Model { error: ModelError::Unavailable { .. } | ModelError::CircuitOpen { .. }, .. } => 2,
+        AnalyzeError::Model { error: ModelError::Rejected { .. } | ModelError::PartRefused { .. }, .. } => 0,
+        AnalyzeError::Model { .. } => 1,
+        _ => 0,
+    };
+    // Of equals the first, which is of the model that was asked for.
+    let best = failures.into_iter().reduce(|best, other| if rank(&other) > rank(&best) { other } else { best });
+    match best {
+        Some(AnalyzeError::Model { model, error, retry_after, .. }) => {
+            AnalyzeError::Model { model, error, calls: calls_of_all, retry_after }
+        }
+        Some(error) => error,
+        None => AnalyzeError::Internal { detail: "no model to ask".to_owned() },
     }
 }
 
@@ -40,7 +76,11 @@ pub(super) async fn picture(
     asker: &Asker,
     request: &Request,
     model: &ModelProfile,
+    patience: &Patience,
 ) -> Option<(Picture, Option<Warning>)> {
+    if patience.remaining() < asker.least_time(model) {
+        return None;
+    }
     if !question::unsupported(&request.topic.features, model).is_ok_and(|names| names.is_empty()) {
         return None;
     }
@@ -53,7 +93,7 @@ pub(super) async fn picture(
     if request.refuses_to_reduce() {
         return None;
     }
-    let _worker = asker.workers.acquire().await.ok()?;
+    let _worker = asker.worker(patience).await.ok()?;
     let (bytes, limits) = (picture.bytes.clone(), asker.limits);
     let target = imaging::Target { tier: model.tier, oversize: OversizePolicy::Resize };
     let smaller = tokio::task::spawn_blocking(move || imaging::prepare(&bytes, &limits, &target)).await.ok()?.ok()?;

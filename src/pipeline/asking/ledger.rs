@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{domain::Usage, pipeline::Deadline};
 
@@ -40,6 +40,11 @@ impl Ledger {
     /// A call was answered, with tokens that are paid for.
     pub(in crate::pipeline) fn paid(&self, usage: Usage) {
         self.lock().unclaimed += usage;
+    }
+
+    /// A call may have been billed that nobody told the tokens of.
+    pub(super) fn unknown(&self) {
+        self.lock().unclaimed.is_unpriced = true;
     }
 
     pub(super) fn spent_in_the_model(&self, time: Duration) {
@@ -90,6 +95,7 @@ impl Patience {
 
     /// The time of the last who shared the request is up.
     pub(in crate::pipeline) fn end(&self) {
+        *self.latest() = Deadline::at(Instant::now());
         self.ended.notify_one();
     }
 

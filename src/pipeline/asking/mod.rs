@@ -14,14 +14,18 @@ mod refused;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use budget::RetryBudget;
 use circuit::Circuits;
 use pace::Paces;
 use refused::Refusals;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{error::AnalyzeError, ports::VisionModel};
+use super::{
+    error::{AnalyzeError, Stage},
+    ports::VisionModel,
+};
 use crate::{
     domain::{Findings, ModelFacts, ModelProfile, OversizePolicy, Size, Warning, WarningCode},
     imaging,
@@ -40,7 +44,7 @@ pub(super) struct Asker {
     paces: Paces,
     refusals: Refusals,
     /// Pictures that are made smaller for a fallback, and answers that are held against a schema, at once.
-    workers: tokio::sync::Semaphore,
+    workers: Semaphore,
 }
 
 /// What is asked, and of which models in which order.
@@ -82,7 +86,27 @@ impl Asker {
             circuits: Circuits::default(),
             paces: Paces::default(),
             refusals: Refusals::default(),
-            workers: tokio::sync::Semaphore::new(workers.max(1)),
+            workers: Semaphore::new(workers.max(1)),
+        }
+    }
+
+    /// Where a model is asked: the same one may be asked in several Regions, whose quotas and faults are their own.
+    fn place(&self, model: &ModelProfile) -> String {
+        format!("{} {}", self.model.region(model), model.id)
+    }
+
+    /// The least time in which asking `model` may end well.
+    fn least_time(&self, model: &ModelProfile) -> Duration {
+        self.paces.fastest(&self.place(model)).max(self.policy.min_call_time)
+    }
+
+    /// A place to work on something off the async threads.
+    async fn worker(&self, patience: &Patience) -> Result<SemaphorePermit<'_>, AnalyzeError> {
+        tokio::select! {
+            permit = self.workers.acquire() => {
+                permit.map_err(|error| AnalyzeError::Internal { detail: error.to_string() })
+            }
+            () = patience.is_over() => Err(AnalyzeError::DeadlineExceeded { stage: Stage::Model }),
         }
     }
 
@@ -94,52 +118,55 @@ impl Asker {
     /// Asks the models of `request` in their order until one answers.
     ///
     /// # Errors
-    /// What the first of them failed with, unless a later one shows that it is not the model's fault.
+    /// Of what they failed with, what tells the caller most; at once what no other model would mend.
     pub(super) async fn ask(
         &self,
         request: &Request,
         patience: &Patience,
         ledger: &Ledger,
     ) -> Result<Answered, AnalyzeError> {
-        let mut first: Option<(&ModelProfile, AnalyzeError)> = None;
+        let mut failures: Vec<AnalyzeError> = Vec::new();
         for model in &request.candidates {
-            let picture = match &first {
-                None => Some((request.picture.clone(), None)),
-                Some(_) => fallback::picture(self, request, model).await,
+            let picture = if failures.is_empty() {
+                Some((request.picture.clone(), None))
+            } else {
+                fallback::picture(self, request, model, patience).await
             };
             let Some((picture, resized)) = picture else { continue };
-            let outcome = conversation::hold(self, &request.topic, model, &picture, patience, ledger).await;
-            match (outcome, first.take()) {
-                (Ok(answered), None) => return Ok(answered),
-                (Ok(mut answered), Some((asked, error))) => {
-                    answered.model.requested = asked.id.clone();
-                    answered.warnings.insert(0, instead(asked, model, &error));
-                    answered.warnings.extend(resized);
-                    // The model that was asked for may be back when the same is asked next.
-                    answered.is_lasting = false;
-                    return Ok(answered);
+            match conversation::hold(self, &request.topic, model, &picture, patience, ledger).await {
+                Ok(answered) => return Ok(self.in_place(request, failures.first(), answered, resized)),
+                Err(error) if fallback::decides(&error) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(model = model.id, %error, "no answer: looking for a fallback");
+                    failures.push(error);
                 }
-                (Err(error), earlier) if fallback::helps(&error) => first = earlier.or(Some((model, error))),
-                (Err(error), _) => return Err(error),
-            }
-            if let Some((asked, error)) = &first {
-                tracing::warn!(model = asked.id, %error, "looking for a fallback");
             }
         }
-        Err(match first {
-            // What the fallbacks tried counts too.
-            Some((_, AnalyzeError::Model { model, error, retry_after, .. })) => {
-                AnalyzeError::Model { model, error, calls: ledger.calls(), retry_after }
-            }
-            Some((_, error)) => error,
-            None => AnalyzeError::Internal { detail: "no model to ask".to_owned() },
-        })
+        Err(fallback::truest(failures, ledger.calls()))
+    }
+
+    /// The answer, with what must be said when it came from a fallback.
+    fn in_place(
+        &self,
+        request: &Request,
+        failure: Option<&AnalyzeError>,
+        mut answered: Answered,
+        resized: Option<Warning>,
+    ) -> Answered {
+        let (Some(failure), Some(asked)) = (failure, request.candidates.first()) else { return answered };
+        answered.model.requested = asked.id.clone();
+        answered.warnings.insert(0, instead(asked, &answered.model, failure));
+        answered.warnings.extend(resized);
+        // The model that was asked for may be back when the same is asked next.
+        answered.is_lasting &= fallback::is_for_good(failure);
+        answered
     }
 }
 
-fn instead(asked: &ModelProfile, served: &ModelProfile, error: &AnalyzeError) -> Warning {
-    let why = fallback::reason(error);
-    Warning::new(WarningCode::ModelFallback, format!("{} answered in place of {}, which {why}.", served.id, asked.id))
+fn instead(asked: &ModelProfile, served: &ModelFacts, error: &AnalyzeError) -> Warning {
+    let (why, region) = (fallback::reason(error), &served.region);
+    let message = format!("{} in {region} answered in place of {}, which {why}.", served.served, asked.id);
+    Warning::new(WarningCode::ModelFallback, message)
 }
 
 impl Request {

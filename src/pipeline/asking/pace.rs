@@ -10,26 +10,46 @@ use tokio::time::Instant;
 
 /// Bedrock's quotas are per minute.
 const WINDOW: Duration = Duration::from_secs(60);
+/// Answers whose time is remembered.
+const LOOKED_BACK: usize = 16;
 /// The shortest advice.
 const LEAST: Duration = Duration::from_secs(1);
 /// Calls that are looked back on, at most.
 const MOST: usize = 10_000;
 
-/// The pace of all models, by Bedrock id.
+/// The pace of all models, by Region and Bedrock id.
 #[derive(Debug, Default)]
 pub(super) struct Paces(Mutex<HashMap<String, Pace>>);
 
 #[derive(Debug, Default)]
 struct Pace {
     answered: VecDeque<Instant>,
+    /// How long the last answers took.
+    durations: VecDeque<Duration>,
     /// When each request that was given up for throttling was.
     given_up: VecDeque<Instant>,
 }
 
 impl Paces {
-    /// The model took a call.
-    pub(super) fn answered(&self, model: &str) {
-        push(&mut self.lock().entry(model.to_owned()).or_default().answered);
+    /// The model answered a call in this time.
+    pub(super) fn answered(&self, model: &str, took: Duration) {
+        let mut paces = self.lock();
+        let pace = paces.entry(model.to_owned()).or_default();
+        push(&mut pace.answered);
+        pace.durations.push_back(took);
+        if pace.durations.len() > LOOKED_BACK {
+            pace.durations.pop_front();
+        }
+    }
+
+    /// The shortest of the last answers; no other one can be hoped for in less.
+    pub(super) fn fastest(&self, model: &str) -> Duration {
+        self.lock().get(model).and_then(|pace| pace.durations.iter().min().copied()).unwrap_or_default()
+    }
+
+    /// The longest of the last answers.
+    pub(super) fn slowest(&self, model: &str) -> Duration {
+        self.lock().get(model).and_then(|pace| pace.durations.iter().max().copied()).unwrap_or_default()
     }
 
     /// A request to the model is given up, for it was throttled to the end. When its caller should come back: once the model
@@ -75,13 +95,13 @@ mod tests {
         let paces = Paces::default();
         // One call in two seconds, then three requests too many.
         for _ in 0..30 {
-            paces.answered("a");
+            paces.answered("a", Duration::from_secs(2));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         let advice: Vec<_> = (0..3).map(|_| paces.given_up("a").as_secs()).collect();
         assert_eq!(advice, [2, 4, 6]);
         for _ in 0..1000 {
-            paces.answered("b");
+            paces.answered("b", Duration::ZERO);
         }
         assert_eq!(paces.given_up("b"), LEAST);
         tokio::time::advance(WINDOW * 2).await;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 
-use super::refused;
+use super::refused::{self, Refused};
 use crate::{
     domain::{Features, Frame, ModelProfile, Options, Strategy, Thinking, Usage, Warning, WarningCode},
     pipeline::{
@@ -40,17 +40,17 @@ pub(in crate::pipeline) struct Draft<'a> {
     pub(super) topic: &'a Topic,
     pub(super) model: &'a ModelProfile,
     pub(super) picture: &'a Picture,
-    pub(super) refused: HashSet<Part>,
+    pub(super) refused: HashSet<Refused>,
     pub(super) correction: Option<Correction>,
 }
 
 impl<'a> Draft<'a> {
     /// A question to `model` without the parts that it is known to refuse.
-    pub(in crate::pipeline) fn new(
+    pub(super) fn new(
         topic: &'a Topic,
         model: &'a ModelProfile,
         picture: &'a Picture,
-        refused: HashSet<Part>,
+        refused: HashSet<Refused>,
     ) -> Self {
         Self { topic, model, picture, refused, correction: None }
     }
@@ -62,7 +62,12 @@ impl<'a> Draft<'a> {
 
     /// Leaves a part out from now on. `false` when it is left out already, or cannot be.
     pub(super) fn leave_out(&mut self, part: Part) -> bool {
-        part != Part::Strategy(Strategy::PromptedJson) && self.refused.insert(part)
+        part != Part::Strategy(Strategy::PromptedJson) && self.refused.insert(self.meant(part))
+    }
+
+    /// What a refusal of `part` of the question as it stands means.
+    pub(super) fn meant(&self, part: Part) -> Refused {
+        Refused::of(part, self.thinking())
     }
 
     /// The question as it stands.
@@ -76,7 +81,7 @@ impl<'a> Draft<'a> {
             coordinates: model.coordinates,
             strategy,
         };
-        let takes_temperature = model.sampling.takes_temperature() && !self.refused.contains(&Part::Temperature);
+        let takes_temperature = model.sampling.takes_temperature() && !self.refused.contains(&Refused::Temperature);
         Question {
             image: self.picture.bytes.clone(),
             media_type: self.picture.media_type,
@@ -92,21 +97,12 @@ impl<'a> Draft<'a> {
     }
 
     fn thinking(&self) -> ThinkingParameter {
-        match self.model.thinking {
-            _ if self.refused.contains(&Part::Thinking) => ThinkingParameter::Unset,
-            Thinking::OffByDefault => ThinkingParameter::Unset,
-            Thinking::Disable => ThinkingParameter::Disabled,
-            Thinking::Always => ThinkingParameter::LowEffort,
-        }
+        refused::thinking(self.model, &self.refused)
     }
 
     /// Whether the model thinks whatever it is told.
     fn thinks(&self) -> bool {
-        match self.model.thinking {
-            Thinking::OffByDefault => false,
-            Thinking::Disable => self.refused.contains(&Part::Thinking),
-            Thinking::Always => true,
-        }
+        self.model.thinking != Thinking::OffByDefault && self.thinking() != ThinkingParameter::Disabled
     }
 
     fn max_output_tokens(&self) -> u32 {
@@ -129,12 +125,14 @@ impl<'a> Draft<'a> {
         let apart = prompt.schema.as_ref().filter(|_| question.strategy != Strategy::PromptedJson);
         let schema = apart.map_or(0, |schema| schema.schema.to_string().len());
         let bytes = prompt.system.as_ref().map_or(0, String::len) + prompt.text.len() + schema;
+        // A model without a published rule counts the picture as it likes: a price of the words alone would mislead.
+        let prices = self.model.prices.as_ref().filter(|_| self.model.tier.max_visual_tokens.is_some());
         let usage = Usage {
             input_tokens: self.picture.tokens + bytes.div_ceil(4) as u64,
             output_tokens: u64::from(question.max_output_tokens),
             ..Usage::default()
         };
-        Usage { image_tokens: self.picture.tokens, ..usage.priced(self.model.prices.as_ref()) }
+        Usage { image_tokens: self.picture.tokens, ..usage.priced(prices) }
     }
 
     /// What the caller should know of how the model is asked.
@@ -146,7 +144,7 @@ impl<'a> Draft<'a> {
             let message = format!("{} takes at most {} output tokens.", model.id, model.max_output_tokens);
             warn(WarningCode::OutputTokensLowered, message);
         }
-        let takes_temperature = model.sampling.takes_temperature() && !self.refused.contains(&Part::Temperature);
+        let takes_temperature = model.sampling.takes_temperature() && !self.refused.contains(&Refused::Temperature);
         if options.temperature.is_some() && !takes_temperature {
             let message = format!("{} takes no sampling temperature; it was left out.", model.id);
             warn(WarningCode::TemperatureIgnored, message);
@@ -154,7 +152,7 @@ impl<'a> Draft<'a> {
             let message = format!("{} refused the sampling temperature 0; it was left out.", model.id);
             warn(WarningCode::ParameterRefused, message);
         }
-        if self.refused.contains(&Part::Thinking) {
+        if self.thinks() && self.thinking() == ThinkingParameter::Unset {
             let message = format!("{} refused what it was told about thinking; it was left out.", model.id);
             warn(WarningCode::ParameterRefused, message);
         }

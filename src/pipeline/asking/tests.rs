@@ -38,8 +38,8 @@ impl VisionModel for Arc<Scripted> {
         (self.script)(question, index)
     }
 
-    fn region<'a>(&'a self, _model: &'a ModelProfile) -> &'a str {
-        "eu-west-1"
+    fn region<'a>(&'a self, model: &'a ModelProfile) -> &'a str {
+        model.region.as_deref().unwrap_or("eu-west-1")
     }
 }
 
@@ -219,7 +219,6 @@ async fn a_fallback_answers_and_says_so() {
     let answered = outcome.unwrap();
     assert_eq!((answered.model.requested.as_str(), answered.model.served.as_str()), ("a", "c"));
     assert_eq!(codes(&answered), ["MODEL_FALLBACK"]);
-    assert!(!answered.is_lasting);
     assert_eq!(setup.calls(), 1 + 3 + 1);
 }
 
@@ -230,7 +229,78 @@ async fn when_no_fallback_helps_the_first_error_is_told() {
         _ => Err(ModelError::QuotaExceeded),
     });
     let (outcome, _) = setup.ask(&request(["a", "b"].map(profile).to_vec()), MINUTE).await;
-    assert!(matches!(outcome, Err(AnalyzeError::Model { model, error: ModelError::EndOfLife, .. }) if model == "a"));
+    assert!(
+        matches!(outcome, Err(AnalyzeError::Model { model, error: ModelError::EndOfLife, calls: 2, .. }) if model == "a")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_may_come_back_is_told_so_whichever_model_it_was() {
+    for (a, b) in [
+        (ModelError::EndOfLife, ModelError::Throttled),
+        (ModelError::Throttled, ModelError::Rejected { detail: String::new() }),
+    ] {
+        let setup = setup(FAST, move |question, _| match question.model.id.as_str() {
+            "a" => Err(a.clone()),
+            _ => Err(b.clone()),
+        });
+        let (outcome, _) = setup.ask(&request(["a", "b"].map(profile).to_vec()), MINUTE).await;
+        let told = outcome.unwrap_err();
+        assert!(
+            matches!(told, AnalyzeError::Model { error: ModelError::Throttled, retry_after: Some(_), .. }),
+            "{told:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_throttled_near_the_deadline_is_not_told_of_the_deadline() {
+    let setup = setup(Duration::from_millis(950), |_, _| Err(ModelError::Throttled));
+    let (outcome, _) = setup.ask(&request(["a", "b"].map(profile).to_vec()), Duration::from_secs(1)).await;
+    assert!(matches!(outcome, Err(AnalyzeError::Model { error: ModelError::Throttled, .. })), "{outcome:?}");
+    assert_eq!(setup.calls(), 1, "no time is left for the fallback");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_begins_anew_in_less_time_than_the_model_ever_took() {
+    let setup = setup(Duration::from_secs(5), |_, index| match index {
+        0..3 => Ok(reply(GOOD)),
+        _ => Err(unavailable(true)),
+    });
+    let request = request(vec![profile("a")]);
+    for _ in 0..3 {
+        setup.ask(&request, MINUTE).await.0.unwrap();
+    }
+    let (outcome, _) = setup.ask(&request, Duration::from_secs(9)).await;
+    assert!(matches!(outcome, Err(AnalyzeError::Model { error: ModelError::Unavailable { .. }, .. })), "{outcome:?}");
+    assert_eq!(setup.calls(), 4, "four seconds are left, and it takes five");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_model_in_two_regions_has_two_circuits() {
+    let setup = setup(FAST, |question, _| match question.model.region.as_deref() {
+        Some("us-east-1") => Err(unavailable(true)),
+        _ => Ok(reply(GOOD)),
+    });
+    let in_region = |region: &str| ModelProfile { region: Some(region.to_owned()), ..profile("a") };
+    let request = request(vec![in_region("us-east-1"), in_region("eu-west-1")]);
+    for _ in 0..30 {
+        setup.ask(&request, MINUTE).await.0.unwrap();
+    }
+    let dead = setup.asked().iter().filter(|asked| asked.model.region.as_deref() == Some("us-east-1")).count();
+    assert!(dead <= 30, "left alone after ten failures of three calls: {dead}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_of_a_fallback_is_kept_when_the_model_is_gone_for_good() {
+    for (error, is_kept) in [(ModelError::EndOfLife, true), (ModelError::Throttled, false)] {
+        let setup = setup(FAST, move |question, _| match question.model.id.as_str() {
+            "a" => Err(error.clone()),
+            _ => Ok(reply(GOOD)),
+        });
+        let (outcome, _) = setup.ask(&request(["a", "b"].map(profile).to_vec()), MINUTE).await;
+        assert_eq!(outcome.unwrap().is_lasting, is_kept);
+    }
 }
 
 #[tokio::test(start_paused = true)]

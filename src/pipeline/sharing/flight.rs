@@ -28,9 +28,22 @@ use crate::pipeline::{
 #[derive(Default)]
 pub(in crate::pipeline) struct Flights(Mutex<HashMap<Key, Weak<Seat>>>);
 
-/// Where those who want the same meet. Whoever holds the lock begins the work, or finds it begun.
+/// Where those who want the same meet.
 #[derive(Default)]
-struct Seat(AsyncMutex<Option<Arc<Flight>>>);
+struct Seat {
+    /// Whoever holds the lock begins the work, or finds it begun.
+    begun: AsyncMutex<Begun>,
+    /// How often it has failed. Who came before a failure shares it; who comes after it begins anew.
+    failures: Arc<AtomicUsize>,
+}
+
+/// What was last begun.
+#[derive(Default)]
+struct Begun {
+    flight: Option<Arc<Flight>>,
+    /// What the preparing of the last one failed with, when that is the picture's fault.
+    failed: Option<AnalyzeError>,
+}
 
 /// Work that was begun.
 struct Flight {
@@ -72,21 +85,29 @@ impl Flights {
         F: Future<Output = Outcome> + Send + 'static,
     {
         let seat = key.map_or_else(Arc::default, |key| self.seat(key));
+        let failures = seat.failures.load(Ordering::Acquire);
         let nothing = |error| (error, Claim::default());
-        let mut begun = deadline.bound(Stage::Prepare, seat.0.lock()).await.map_err(nothing)?;
-        let (ticket, deadline) = match begun.as_ref().and_then(|flight| flight.board(deadline)) {
-            Some(ticket) => {
-                // What it holds, the picture's bytes, is not needed.
-                drop(prepare);
-                (ticket, deadline)
-            }
-            None => {
-                // Dropped in here, the lock passes to the next, who begins anew: nothing was paid yet.
-                let (work, deadline) = prepare.await.map_err(nothing)?;
-                let ticket = Flight::begin(work, deadline);
-                *begun = Some(Arc::clone(&ticket.flight));
-                (ticket, deadline)
-            }
+        let mut begun = deadline.bound(Stage::Prepare, seat.begun.lock()).await.map_err(nothing)?;
+        let (ticket, deadline) = if let Some(ticket) = begun.flight.as_ref().and_then(|flight| flight.board(deadline)) {
+            // What it holds, the picture's bytes, is not needed.
+            drop(prepare);
+            (ticket, deadline)
+        } else if let Some(error) = begun.failure().filter(|_| seat.failures.load(Ordering::Acquire) > failures) {
+            return Err(nothing(error));
+        } else {
+            // Dropped in here, the lock passes to the next, who begins anew: nothing was paid yet.
+            *begun = Begun::default();
+            let (work, deadline) = match prepare.await {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    begun.failed = matches!(error, AnalyzeError::Image(_)).then(|| error.clone());
+                    seat.failures.fetch_add(1, Ordering::AcqRel);
+                    return Err(nothing(error));
+                }
+            };
+            let ticket = Flight::begin(work, deadline, Arc::clone(&seat.failures));
+            begun.flight = Some(Arc::clone(&ticket.flight));
+            (ticket, deadline)
         };
         drop(begun);
         let landed = ticket.land(deadline).await;
@@ -94,6 +115,11 @@ impl Flights {
             self.forget(key, &seat);
         }
         landed
+    }
+
+    /// Whether work about `key` is under way or being prepared.
+    pub(in crate::pipeline) fn is_begun(&self, key: &Key) -> bool {
+        self.lock().get(key).is_some_and(|seat| seat.strong_count() > 0)
     }
 
     fn seat(&self, key: Key) -> Arc<Seat> {
@@ -123,8 +149,22 @@ impl Flights {
     }
 }
 
+impl Begun {
+    /// What came of it for those who waited for it. What only says that the time of others was up is theirs alone.
+    fn failure(&self) -> Option<AnalyzeError> {
+        let of_flight = self.flight.as_ref().and_then(|flight| match &*flight.outcome.borrow() {
+            Some(Err(error)) => Some(error.clone()),
+            _ => None,
+        });
+        let is_theirs = |error: &AnalyzeError| {
+            matches!(error, AnalyzeError::DeadlineExceeded { .. } | AnalyzeError::DeadlineTooShort { .. })
+        };
+        self.failed.clone().or(of_flight).filter(|error| !is_theirs(error))
+    }
+}
+
 impl Flight {
-    fn begin<W, F>(work: W, deadline: Deadline) -> Ticket
+    fn begin<W, F>(work: W, deadline: Deadline, failures: Arc<AtomicUsize>) -> Ticket
     where
         W: FnOnce(Arc<Patience>, Arc<Ledger>) -> F,
         F: Future<Output = Outcome> + Send + 'static,
@@ -134,6 +174,9 @@ impl Flight {
         let work = work(Arc::clone(&patience), Arc::clone(&ledger));
         let task = tokio::spawn(async move {
             let outcome = work.await;
+            if outcome.is_err() {
+                failures.fetch_add(1, Ordering::AcqRel);
+            }
             sender.send_replace(Some(outcome));
         });
         let flight = Self { outcome, task: task.abort_handle(), patience, ledger, aboard: AtomicUsize::new(1) };
@@ -143,8 +186,15 @@ impl Flight {
     /// One more comes aboard, unless the flight has ended without a result or been left by all.
     fn board(self: &Arc<Self>, deadline: Deadline) -> Option<Ticket> {
         let is_lost = self.outcome.has_changed().is_err() && self.outcome.borrow().is_none();
-        if is_lost || matches!(&*self.outcome.borrow(), Some(Err(_))) {
-            return None;
+        match &*self.outcome.borrow() {
+            // A result is there for all who come, also after those who waited for it.
+            Some(Ok(_)) => {
+                self.aboard.fetch_add(1, Ordering::AcqRel);
+                return Some(Ticket { flight: Arc::clone(self), has_left: false });
+            }
+            Some(Err(_)) => return None,
+            None if is_lost => return None,
+            None => {}
         }
         let one_more = |aboard: usize| (aboard > 0).then_some(aboard + 1);
         self.aboard.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 
 use super::Key;
 use crate::pipeline::error::AnalyzeError;
@@ -23,12 +23,18 @@ pub(in crate::pipeline) struct Claimed {
     ids: RequestIds,
     id: String,
     content: Key,
+    is_kept: bool,
 }
 
 impl RequestIds {
     /// Ids of results that are kept for `ttl`, at most `capacity` of them.
     pub(in crate::pipeline) fn new(capacity: u64, ttl: Duration) -> Self {
-        let kept = Cache::builder().max_capacity(capacity).time_to_live(ttl).build();
+        let kept = Cache::builder()
+            .max_capacity(capacity)
+            .time_to_live(ttl)
+            // A new id counts more than one that was often used.
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
         Self { in_flight: Arc::default(), kept }
     }
 
@@ -38,12 +44,13 @@ impl RequestIds {
     /// [`AnalyzeError::RequestIdReused`] when the id is or was used for another.
     pub(in crate::pipeline) fn claim(&self, id: &str, content: Key) -> Result<Claimed, AnalyzeError> {
         let mut in_flight = self.lock();
-        let known = in_flight.get(id).map(|(content, _)| *content).or_else(|| self.kept.get(id));
+        let kept = self.kept.get(id);
+        let known = in_flight.get(id).map(|(content, _)| *content).or(kept);
         if known.is_some_and(|known| known != content) {
             return Err(AnalyzeError::RequestIdReused);
         }
         in_flight.entry(id.to_owned()).or_insert((content, 0)).1 += 1;
-        Ok(Claimed { ids: self.clone(), id: id.to_owned(), content })
+        Ok(Claimed { ids: self.clone(), id: id.to_owned(), content, is_kept: kept.is_some() })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, (Key, usize)>> {
@@ -52,6 +59,11 @@ impl RequestIds {
 }
 
 impl Claimed {
+    /// Whether the result of the same request is kept: this one repeats it.
+    pub(in crate::pipeline) fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
     /// The result is kept, and the id with it.
     pub(in crate::pipeline) fn keep(&self) {
         self.ids.kept.insert(self.id.clone(), self.content);

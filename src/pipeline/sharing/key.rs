@@ -43,15 +43,18 @@ pub(in crate::pipeline) fn of_result(
 }
 
 /// The key of all that a caller sent but the request's id: a request that is repeated has it again.
-pub(in crate::pipeline) fn of_content(job: &Job) -> Key {
+///
+/// How the cache is used, whether the model's own answer is returned and whether the model is called at all may differ.
+pub(in crate::pipeline) async fn of_content(job: &Job) -> Key {
     let mut hasher = blake3::Hasher::new();
     match &job.source {
         Source::Object(object) => update(&mut hasher, object),
         Source::Content(bytes) => {
-            hasher.update(bytes);
+            hasher.update(&of_bytes(bytes).await);
         }
     }
-    update(&mut hasher, &(&job.features, &job.options, &job.tags, job.validate_only));
+    let options = Options { include_raw_output: false, cache: CacheMode::default(), ..job.options.clone() };
+    update(&mut hasher, &(&job.features, options, &job.tags));
     *hasher.finalize().as_bytes()
 }
 

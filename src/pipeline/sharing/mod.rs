@@ -10,6 +10,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use moka::sync::Cache;
+use serde_json::Value;
 
 use super::{asking::Answered, error::AnalyzeError};
 use crate::domain::{Size, Warning};
@@ -78,7 +79,26 @@ impl Shared {
         let labels: usize = labels.map(|label| label.name.len() * 2 + (1 + label.instances.len()) * ENTRY_BYTES).sum();
         let lines: usize = findings.text.iter().map(|text| text.lines.len() * ENTRY_BYTES).sum();
         let sensitive: usize = findings.sensitivity.iter().map(|found| found.findings.len() * ENTRY_BYTES).sum();
+        let values: usize =
+            findings.extraction.iter().flatten().map(|(name, value)| name.len() + json_weight(value)).sum();
         // What was read of the answer is at most a few times as long as the answer.
-        4 * ENTRY_BYTES + 3 * self.answered.raw.len() + labels + lines + sensitive
+        4 * ENTRY_BYTES + 3 * self.answered.raw.len() + labels + lines + sensitive + values
     }
+}
+
+/// About how many bytes a JSON value takes. A caller's schema may ask for many small objects, each of which is a tree node of
+/// room for eleven entries.
+fn json_weight(value: &Value) -> usize {
+    const VALUE_BYTES: usize = 64;
+    const NODE_BYTES: usize = 720;
+    VALUE_BYTES
+        + match value {
+            Value::Object(fields) => {
+                let inner: usize = fields.iter().map(|(name, value)| name.capacity() + json_weight(value)).sum();
+                fields.len().div_ceil(6) * NODE_BYTES + inner
+            }
+            Value::Array(items) => items.iter().map(json_weight).sum(),
+            Value::String(text) => text.capacity(),
+            _ => 0,
+        }
 }

@@ -9,6 +9,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::*;
 use crate::{
     domain::{Findings, ModelFacts, StopReason, Usage},
+    imaging::ImageError,
     pipeline::{
         Deadline,
         asking::{Claim, Ledger, Patience},
@@ -174,6 +175,42 @@ async fn when_the_first_fails_or_leaves_while_preparing_the_next_prepares() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broken_picture_is_prepared_once_for_all_who_wait() {
+    let flights = Flights::default();
+    let prepared = AtomicUsize::new(0);
+    let broken = || {
+        flights.join(KEY, within(60), async {
+            prepared.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Err::<(Work, Deadline), _>(ImageError::Corrupt { reason: "cut".to_owned() }.into())
+        })
+    };
+    let began = Instant::now();
+    for landed in join_all((0..100).map(|_| broken())).await {
+        assert!(matches!(landed.err().unwrap().0, AnalyzeError::Image(_)));
+    }
+    assert_eq!((prepared.load(Ordering::SeqCst), began.elapsed().as_secs()), (1, 1));
+    assert!(broken().await.is_err());
+    assert_eq!(prepared.load(Ordering::SeqCst), 2, "who comes later begins anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_the_preparing_shares_the_work_however_late_it_wakes() {
+    let (flights, site) = (Flights::default(), Site::default());
+    let slow = || {
+        let (site, deadline) = (site.clone(), within(60));
+        flights.join(KEY, deadline, async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok((site.work(Ok(shared())), deadline))
+        })
+    };
+    site.0.go.notify_one();
+    let landed = join_all((0..50).map(|_| slow())).await;
+    assert!(landed.iter().all(Result::is_ok));
+    assert_eq!(site.begun(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_error_is_shared_by_those_aboard_and_not_kept() {
     let (flights, site) = (Flights::default(), Site::default());
     let failing = || {
@@ -198,6 +235,16 @@ async fn work_that_panics_is_an_error_for_all_aboard() {
     for landed in [first, second] {
         assert!(matches!(landed.err().unwrap().0, AnalyzeError::Internal { .. }));
     }
+}
+
+#[test]
+fn a_result_of_many_small_values_weighs_what_it_takes() {
+    let mut small = Shared::clone(&shared());
+    let items: Vec<_> = (0..1000).map(|at| serde_json::json!({ "a": at })).collect();
+    small.answered.raw = serde_json::json!({ "items": items }).to_string();
+    let without = small.weight();
+    small.answered.findings.extraction = Some([("items".to_owned(), items.into())].into_iter().collect());
+    assert!(small.weight() > without + 1000 * 700, "a tree node for each object");
 }
 
 #[test]
