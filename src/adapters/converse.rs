@@ -17,7 +17,7 @@ use aws_sdk_bedrockruntime::{
         ToolInputSchema, ToolSpecification,
     },
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{
     document,
@@ -97,9 +97,40 @@ fn tool_config(question: &Question) -> Result<Option<ToolConfiguration>, BuildEr
     let tool = ToolSpecification::builder()
         .name(schema.name)
         .description(schema.description)
-        .input_schema(ToolInputSchema::Json(document::from_json(&schema.schema)))
+        .input_schema(ToolInputSchema::Json(document::from_json(&tool_input(question, &schema.schema))))
         .build()?;
     ToolConfiguration::builder().tools(Tool::ToolSpec(tool)).set_tool_choice(choice).build().map(Some)
+}
+
+/// The schema of the tool's input as the model takes it. At the top, Nova refuses every keyword but `type`, `properties` and
+/// `required`; some models of other vendors refuse closed objects at any level. Nothing is lost: the service does not compile it.
+fn tool_input(question: &Question, schema: &Value) -> Value {
+    let is_claude = question.model.id.contains("anthropic.claude");
+    let mut input = if is_claude { schema.clone() } else { opened(schema) };
+    if let Value::Object(keywords) = &mut input {
+        keywords.retain(|keyword, _| matches!(keyword.as_str(), "type" | "properties" | "required"));
+    }
+    input
+}
+
+/// The schema with all of its objects open. One that says what its further values are stays: only there the model reads it.
+/// As deep as the prompt's schema, whose levels are bounded.
+fn opened(schema: &Value) -> Value {
+    let Value::Object(keywords) = schema else { return schema.clone() };
+    let mut open = Map::new();
+    for (keyword, value) in keywords {
+        let value = match (keyword.as_str(), value) {
+            ("additionalProperties", Value::Bool(_)) => continue,
+            ("properties", Value::Object(properties)) => {
+                Value::Object(properties.iter().map(|(name, schema)| (name.clone(), opened(schema))).collect())
+            }
+            ("anyOf", Value::Array(variants)) => variants.iter().map(opened).collect(),
+            ("items" | "additionalProperties", schema) => opened(schema),
+            _ => value.clone(),
+        };
+        open.insert(keyword.clone(), value);
+    }
+    Value::Object(open)
 }
 
 /// The schema that the service holds the model to.

@@ -62,13 +62,18 @@ pub(super) fn meaning<E: OperationError>(error: &SdkError<E, HttpResponse>, ques
             _,
         ) => ModelError::Credentials { detail },
         ("AccessDeniedException", _) | (_, 401 | 403) => ModelError::NotEnabled { detail },
-        ("ResourceNotFoundException", _) | (_, 404) => ModelError::EndOfLife,
+        // Any other 404 is of an endpoint that is no Bedrock Runtime.
+        ("ResourceNotFoundException", _) => ModelError::EndOfLife,
         // The model worked on it and may be paid for it.
         ("ModelTimeoutException", _) | (_, 408) => unavailable(detail, false),
-        ("ModelErrorException", _) | (_, 424) => match service.err().original_status() {
-            Some(500..) => unavailable(detail, true),
-            _ => invalid(message, detail, question),
-        },
+        ("ModelErrorException", _) | (_, 424) => {
+            let is_passing_fault = matches!(service.err().original_status(), Some(500..)) || is_passing(message);
+            match invalid(message, detail.clone(), question) {
+                // A part that the model stumbles over would make it stumble again, whatever its status.
+                ModelError::Rejected { .. } if is_passing_fault => unavailable(detail, true),
+                meaning => meaning,
+            }
+        }
         ("ValidationException", _) => invalid(message, detail, question),
         (_, 500..=599) => unavailable(detail, true),
         _ => ModelError::Rejected { detail },
@@ -83,6 +88,16 @@ fn throttled(message: &str) -> ModelError {
     }
 }
 
+/// Whether the words of a model's fault ask for another try, as Nova's do whatever the status beside them.
+fn is_passing(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["unexpected error", "try your request again"].iter().any(|words| message.contains(words))
+}
+
+/// What vendors say of a picture that they cannot read.
+const UNREADABLE: [&str; 3] =
+    ["could not process image", "failed to decode image", "image does not match the specified image format"];
+
 /// The service tells these apart by its words alone.
 fn invalid(message: &str, detail: String, question: &Question) -> ModelError {
     if let Some((part, lasting)) = refusal::refused_part(message, question) {
@@ -95,7 +110,7 @@ fn invalid(message: &str, detail: String, question: &Question) -> ModelError {
         ModelError::NotEnabled { detail }
     } else if message.contains("end of life") || message.contains("end of its life") {
         ModelError::EndOfLife
-    } else if message.contains("could not process image") {
+    } else if UNREADABLE.iter().any(|words| message.contains(words)) {
         ModelError::ImageUnreadable
     } else if message.contains("content filter") {
         ModelError::Filtered

@@ -76,8 +76,9 @@ fn ask_for_shape(question: &Question, fields: &mut Map<String, Value>, output: &
             output.insert("format".to_owned(), json!({"type": "json_schema", "schema": schema.schema}));
             return;
         }
-        Strategy::ForcedTool => json!({"type": "tool", "name": schema.name}),
-        Strategy::AutoTool => json!({"type": "auto"}),
+        // One call holds all of the answer; of several, the first would be read.
+        Strategy::ForcedTool => json!({"type": "tool", "name": schema.name, "disable_parallel_tool_use": true}),
+        Strategy::AutoTool => json!({"type": "auto", "disable_parallel_tool_use": true}),
         // The prompt's own words show the schema.
         Strategy::PromptedJson => return,
     };

@@ -50,14 +50,20 @@ fn without_prefix<'a>(text: &'a str, prefix: &str) -> &'a str {
     text.strip_prefix(prefix).unwrap_or(text).trim_start()
 }
 
-/// Whether the schema is more than the service compiles, which says nothing of another schema.
+/// Whether the schema is more than the service compiles, which says nothing of another schema. It is said with the path of
+/// the schema or without.
 fn is_schema_too_much(message: &str) -> bool {
+    let message = match message.split_once(": ") {
+        Some((path, problem)) if !path.contains(' ') => problem,
+        _ => message,
+    };
     [
         "schema is too complex",
         "schemas contains too many",
         "the compiled grammar",
         "compiled grammar",
         "grammar compilation",
+        "schema type '",
     ]
     .iter()
     .any(|words| message.starts_with(words))
@@ -154,7 +160,7 @@ impl Sent {
             ("output_config" | "outputconfig", "effort") => self.thinking().then_some((Part::Thinking, true)),
             // A complaint about the schema itself says nothing of another schema.
             ("output_config" | "outputconfig" | "output_format", _) if self.native => {
-                strategy(true, Strategy::NativeSchema, !path.contains(".schema") && !path.contains(".structure"))
+                strategy(true, Strategy::NativeSchema, is_format_refused(path, message))
             }
             ("output_config" | "outputconfig", "") => {
                 (self.thinking == ThinkingParameter::LowEffort).then_some((Part::Thinking, true))
@@ -178,6 +184,13 @@ impl Sent {
 /// Whether the parameter itself is refused rather than what it holds, which may be the caller's.
 fn is_whole(path: &str, message: &str) -> bool {
     !path.contains('.') || message.starts_with("this model ")
+}
+
+/// Whether a format of the answer is refused for what it is: a fault of one schema, or one that has passed by the next
+/// request, must not switch it off for good.
+fn is_format_refused(path: &str, message: &str) -> bool {
+    let words = ["extra inputs", "extraneous key", "not permitted", "not support", "n't support", "n\u{2019}t support"];
+    !path.contains(".schema") && !path.contains(".structure") && words.iter().any(|words| message.contains(words))
 }
 
 /// Whether the value is refused rather than the parameter.

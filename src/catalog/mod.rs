@@ -69,10 +69,8 @@ impl Catalog {
     /// An id that is not the catalogue's own has no fallbacks and no Region: those of the catalogue might lead out of the
     /// geography, or past the access rules, that it was chosen for.
     pub fn resolve(&self, name: &str) -> ModelProfile {
-        let name = self.aliases.iter().find(|(alias, _)| alias == name).map_or(name, |(_, name)| name);
-        let named = self.entries.iter().find(|entry| entry.profile.name == name);
-        let exact = named.or_else(|| self.entries.iter().find(|entry| entry.profile.id == name));
-        match (exact, self.held_by(name)) {
+        let name = self.meant_by(name);
+        match (self.entry(name), self.held_by(name)) {
             (Some(known), _) => known.profile.clone(),
             (None, Some(known)) => {
                 ModelProfile { id: name.to_owned(), region: None, fallbacks: Vec::new(), ..known.profile.clone() }
@@ -81,12 +79,34 @@ impl Catalog {
         }
     }
 
+    /// What an alias stands for; any other name itself.
+    fn meant_by<'a>(&'a self, name: &'a str) -> &'a str {
+        self.aliases.iter().find(|(alias, _)| alias == name).map_or(name, |(_, name)| name)
+    }
+
+    /// The entry of this name, or else of this id.
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        let named = self.entries.iter().find(|entry| entry.profile.name == name);
+        named.or_else(|| self.entries.iter().find(|entry| entry.profile.id == name))
+    }
+
+    /// Whether an alias, a name or an id means an entry, not just a model like it.
+    fn has(&self, name: &str) -> bool {
+        self.entry(self.meant_by(name)).is_some()
+    }
+
+    /// Whether the text can mean a model: it is the catalogue's, or looks like an id or ARN of Bedrock's.
+    fn can_mean(&self, name: &str) -> bool {
+        self.has(name) || ids::looks_like_id(self.meant_by(name))
+    }
+
     /// The model with the longest name that the id holds.
     fn held_by(&self, id: &str) -> Option<&Entry> {
         let mut best: Option<(&Entry, usize)> = None;
         for entry in &self.entries {
             for name in std::iter::once(&entry.profile.name).chain(&entry.names) {
-                if best.is_none_or(|(_, length)| name.len() > length) && ids::holds(id, name) {
+                let is_longer = best.is_none_or(|(_, length)| name.len() > length);
+                if is_longer && ids::holds(id, name) && !ids::is_other_version(id, &entry.profile.id, name) {
                     best = Some((entry, name.len()));
                 }
             }

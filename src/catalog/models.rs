@@ -17,11 +17,16 @@ impl Models {
     /// and the default may be named. Without `allowed`, all but detectors.
     ///
     /// # Errors
-    /// When the catalogue names no default and none is given.
+    /// When the catalogue names no default and none is given, or when one that is named is no model.
     pub fn new(catalog: Catalog, default: Option<&str>, allowed: Option<&[String]>) -> Result<Self, CatalogError> {
         let has_default = catalog.aliases().any(|alias| alias == ModelProfile::DEFAULT_ALIAS);
         if default.is_none() && !has_default {
             return Err(CatalogError::NoDefault);
+        }
+        for name in default.into_iter().chain(allowed.into_iter().flatten().map(String::as_str)) {
+            if !catalog.can_mean(name) {
+                return Err(CatalogError::Unknown(name.to_owned()));
+            }
         }
         let default = catalog.resolve(default.unwrap_or(ModelProfile::DEFAULT_ALIAS));
         let offered: Vec<ModelProfile> = match allowed {
@@ -67,11 +72,17 @@ impl Models {
     }
 
     /// The models to ask instead of `model`, in order. The operator's catalogue decides, whatever callers may name; a
-    /// model that the server offers under an id of its own is asked by that, and one that has ended is passed over.
+    /// model that the server offers under an id of its own is asked by that, and one that has ended is passed over. An id
+    /// that is not the catalogue's own is asked in the Region of the model that names it: a profile is known in its own
+    /// geography only.
     pub fn fallbacks_of(&self, model: &ModelProfile) -> Vec<ModelProfile> {
         let mut fallbacks: Vec<ModelProfile> = Vec::new();
         for name in &model.fallbacks {
-            let other = self.find(name).cloned().unwrap_or_else(|| self.catalog.resolve(name));
+            let mut other = self.find(name).cloned().unwrap_or_else(|| self.catalog.resolve(name));
+            // An ARN says its own.
+            if !self.catalog.has(name) && !other.id.starts_with("arn:") {
+                other.region.clone_from(&model.region);
+            }
             let is_new = |known: &ModelProfile| known.id != other.id || known.region != other.region;
             if !other.has_ended && is_new(model) && fallbacks.iter().all(is_new) {
                 fallbacks.push(other);

@@ -22,7 +22,7 @@ fn the_defaults() {
 
 #[test]
 fn secrets_are_redacted() {
-    let args = parse(&["--model", "us.anthropic.claude-opus-4-8", "--allowed-models", "a,b"]).unwrap();
+    let args = parse(&["--model", "us.anthropic.claude-opus-4-8", "--allowed-models", "fast,nova-pro"]).unwrap();
     let shown = report(&args, |name| match name {
         "AWS_ENDPOINT_URL_S3" => Some("http://user:hunter2@127.0.0.1:9000/x".to_owned()),
         "AWS_SECRET_ACCESS_KEY" | "AWS_SESSION_TOKEN" | "AWS_BEARER_TOKEN_BEDROCK" | "AWS_ACCESS_KEY_ID" => {
@@ -60,7 +60,15 @@ fn the_default_model_stands_first_and_only_once() {
     };
     assert_eq!(ids(&[])[0], "global.anthropic.claude-sonnet-5");
     assert_eq!(ids(&["--embedded"]), [ModelProfile::DETECTOR_ID]);
-    assert_eq!(ids(&["--embedded", "--model", "x"]), ["x"]);
+    assert_eq!(ids(&["--embedded", "--model", "own.x"]), ["own.x"]);
+}
+
+#[test]
+fn a_typo_in_a_models_name_ends_the_start() {
+    for flags in [["--model", "nova-pr"], ["--allowed-models", "fast,nova-pr"]] {
+        let error = parse(&flags).unwrap().config().unwrap_err().to_string();
+        assert!(error.contains("\"nova-pr\"") && error.contains(flags[0]), "{error}");
+    }
 }
 
 /// A catalogue file that is gone with the test.

@@ -13,8 +13,9 @@ use super::{
 const MAX_NODES: usize = 5000;
 /// Most bytes of texts in it.
 const MAX_TEXT_BYTES: usize = 128 * 1024;
-/// Most levels of it, counted in schemas.
-const MAX_SCHEMA_LEVELS: usize = 64;
+/// Most levels of it, counted in schemas: as many as a schema without references can have. A value may have 24, and each
+/// schema takes up to two levels of JSON on the way to a model.
+const MAX_SCHEMA_LEVELS: usize = 32;
 /// Most of its properties.
 const MAX_PROPERTIES: usize = 500;
 /// Most of its `unevaluated` keywords: the cost of holding a value against them doubles with each that lies in another.

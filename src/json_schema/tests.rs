@@ -198,6 +198,22 @@ fn size_depth_and_counts_are_bounded() {
     assert!(problems(&repeated)[0].contains("at most 65536 are taken"));
 }
 
+/// Adapters carry a schema of at most 127 levels to the model.
+#[test]
+fn a_schema_that_passes_stays_shallow_with_its_references_written_out() {
+    let chain = |length: usize| {
+        let next = |level: usize| json!({"properties": {"a": {"anyOf": [{"$ref": format!("#/$defs/{}", level + 1)}]}}});
+        let mut definitions: serde_json::Map<_, _> =
+            (0..length).map(|level| (level.to_string(), next(level))).collect();
+        definitions.insert(length.to_string(), json!({"type": "string"}));
+        json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/0"}}, "$defs": definitions})
+    };
+    let longest = (1..40).rev().map(chain).find(|schema| check(schema).is_ok()).unwrap();
+    assert!(Extent::of(&adapt(&longest)).depth <= 70, "{}", Extent::of(&adapt(&longest)).depth);
+    assert!(Extent::of(&adapt(&longest)).depth > 20, "it is a long chain");
+    assert!(problems(&chain(40)).iter().any(|told| told.contains("32 schemas deep")), "{:?}", problems(&chain(40)));
+}
+
 #[test]
 fn patterns_run_on_the_linear_engine_or_not_at_all() {
     for pattern in ["(?=a)a", "(a)\\1", "(?<!x)y", "(", "a{1000}{1000}", &"(".repeat(500), &"x".repeat(513)] {

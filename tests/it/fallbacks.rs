@@ -84,6 +84,29 @@ async fn no_other_model_is_asked_after_an_answer_or_what_may_become_one() {
     }
 }
 
+/// A profile of a geography is known there only.
+#[tokio::test]
+async fn a_fallback_by_a_bare_id_is_asked_where_the_model_that_names_it_is() {
+    let file = r#"
+        [models.sonnet-eu]
+        extends = "claude-sonnet-5"
+        id = "eu.anthropic.claude-sonnet-5"
+        region = "eu-central-1"
+        fallbacks = ["eu.anthropic.claude-sonnet-4-6"]
+    "#;
+    let service = Service::with_models(file, &[&["--model", "sonnet-eu"], &ONE_CALL[..]].concat()).await;
+    service.bedrock.answer_with(|request| match request.model_id.as_str() {
+        "eu.anthropic.claude-sonnet-5" => Reply::throttled(),
+        _ => answer(request),
+    });
+    let analysis = service.analyze(about(describe())).await.expect("an answer");
+    assert_served(&analysis, "eu.anthropic.claude-sonnet-5", "eu.anthropic.claude-sonnet-4-6");
+    for request in service.bedrock.requests() {
+        let signed = request.headers["authorization"].to_str().expect("text");
+        assert!(signed.contains("/eu-central-1/bedrock/"), "{}: {signed}", request.model_id);
+    }
+}
+
 /// Whatever tier and frame the fallback has, a box is where it is in the original.
 #[tokio::test]
 async fn boxes_are_right_in_the_frame_of_the_model_that_answered() {

@@ -195,8 +195,11 @@ async fn an_unknown_model_is_asked_carefully_and_the_caller_is_told() {
         assert_eq!(usage_of(&analysis).estimated_cost_usd, None);
         let sent = service.bedrock.only_request();
         assert_eq!((sent.api, sent.asks()), (api, Asks::AutoTool), "{id}");
-        assert_eq!((sent.temperature(), sent.thinking(), sent.effort()), (None, None, None), "{id}");
-        assert!(sent.max_tokens() <= 4096, "{id}");
+        // A Claude thinks, whatever it is told, and must not do so inside its answer's tokens.
+        let (effort, most) = if api == Api::Invoke { (Some("low"), 16_384) } else { (None, 4096) };
+        assert_eq!((sent.temperature(), sent.thinking(), sent.effort()), (None, None, effort), "{id}");
+        assert!(sent.max_tokens() <= most, "{id}");
+        assert_eq!(sent.max_tokens() > 4096 + 4000, api == Api::Invoke, "{id}: {}", sent.max_tokens());
     }
 }
 

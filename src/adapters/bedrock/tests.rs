@@ -30,6 +30,8 @@ async fn an_error_means_the_same_through_both_operations() {
         (403, "AccessDeniedException", "", NotEnabled { detail: "403 AccessDeniedException".to_owned() }),
         (403, "ExpiredTokenException", "", Credentials { detail: "403 ExpiredTokenException".to_owned() }),
         (404, "ResourceNotFoundException", "This model version has reached the end of its life.", EndOfLife),
+        (404, "UnknownOperationException", "", Rejected { detail: "404 UnknownOperationException".to_owned() }),
+        (404, "", "", Rejected { detail: "404 ".to_owned() }),
         (408, "ModelTimeoutException", "", unavailable("408 ModelTimeoutException", false)),
         (500, "InternalServerException", "", unavailable("500 InternalServerException", true)),
         (503, "ServiceUnavailableException", "", unavailable("503 ServiceUnavailableException", true)),
@@ -37,6 +39,8 @@ async fn an_error_means_the_same_through_both_operations() {
         (400, invalid, "The provided model identifier is invalid.", NotEnabled { detail: format!("400 {invalid}") }),
         (400, invalid, "Operation not allowed", NotEnabled { detail: format!("400 {invalid}") }),
         (400, invalid, "messages.0.content.0.image.source.base64.data: Could not process image", ImageUnreadable),
+        (400, invalid, "The provided image does not match the specified image format.", ImageUnreadable),
+        (400, invalid, "Failed to decode image", ImageUnreadable),
         (400, invalid, "Output blocked by content filtering policy", Filtered),
         (400, invalid, "image exceeds 5 MB maximum: 6000000 bytes > 5242880 bytes", rejected()),
         (400, invalid, "The image was specified using the image/jpeg media type, but it is another", rejected()),
@@ -61,6 +65,21 @@ async fn a_models_own_fault_is_the_services_from_500_on() {
         let rejected = ModelError::Rejected { detail: "424 ModelErrorException".to_owned() };
         assert_eq!(with(r#","originalStatusCode":400"#).await, rejected);
         assert_eq!(with("").await, rejected);
+    }
+}
+
+#[tokio::test]
+async fn a_fault_that_the_model_calls_passing_is_tried_again_and_one_of_its_tool_leads_to_another_way() {
+    let passing = "The system encountered an unexpected error during processing. Try your request again.";
+    let of_tool = "Model produced invalid sequence as part of ToolUse. Please refer to the model tool use guide.";
+    for (api, status) in APIS.into_iter().flat_map(|api| [(api, ""), (api, r#","originalStatusCode":500"#)]) {
+        let says = async |words: &str| {
+            error(api, Answer::Error(424, "ModelErrorException", &format!(r#"{{"message":"{words}"{status}}}"#))).await
+        };
+        assert!(says(passing).await.is_retryable(), "{api:?} {status}");
+        let part = Part::Strategy(Strategy::AutoTool);
+        let dropped = ModelError::PartRefused { part, lasting: false, detail: "424 ModelErrorException".to_owned() };
+        assert_eq!(says(of_tool).await, dropped, "{api:?} {status}");
     }
 }
 

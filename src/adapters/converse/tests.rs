@@ -41,6 +41,32 @@ async fn every_strategy_has_its_body() {
     assert_snapshot!("prompted_json", pretty(&asked(Strategy::PromptedJson)).await);
 }
 
+/// Nova refuses further keywords at the top of a tool's schema, other vendors closed objects anywhere.
+#[tokio::test]
+async fn a_tools_schema_is_open_as_far_as_the_model_needs_it() {
+    let line = json!({"type": "object", "properties": {"additionalProperties": {"type": "string"}},
+        "additionalProperties": false});
+    let map = json!({"type": "object", "additionalProperties": {"anyOf": [line]}});
+    let schema = json!({"type": "object", "properties": {"lines": {"type": "array", "items": line}, "map": map},
+        "required": ["lines"], "additionalProperties": false});
+    let sent = async |id: &str| {
+        let mut question = asked(Strategy::ForcedTool);
+        id.clone_into(&mut question.model.id);
+        if let Some(answer) = &mut question.prompt.schema {
+            answer.schema = schema.clone();
+        }
+        body(&question).await["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"].clone()
+    };
+    let mut for_claude = schema.clone();
+    for_claude.as_object_mut().unwrap().remove("additionalProperties");
+    assert_eq!(sent("eu.anthropic.claude-sonnet-5").await, for_claude);
+    let open = json!({"type": "object", "properties": {"additionalProperties": {"type": "string"}}});
+    let open_map = json!({"type": "object", "additionalProperties": {"anyOf": [open]}});
+    let for_others = json!({"type": "object", "required": ["lines"],
+        "properties": {"lines": {"type": "array", "items": open}, "map": open_map}});
+    assert_eq!(sent("us.amazon.nova-pro-v1:0").await, for_others);
+}
+
 #[tokio::test]
 async fn the_parameters_of_a_call_stand_where_converse_looks_for_them() {
     let tags = [("team".to_owned(), "search".to_owned())].into();

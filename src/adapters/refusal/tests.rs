@@ -69,6 +69,10 @@ const TABLE: &[Row] = {
             Some((NATIVE, false)),
         ),
         ("output_config.format.schema: Schema is too complex", NativeSchema, Some((NATIVE, false))),
+        ("output_config.format: Schema is too complex", NativeSchema, Some((NATIVE, false))),
+        ("output_config.format: Grammar compilation timed out", NativeSchema, Some((NATIVE, false))),
+        ("output_config.format: Schema type 'oneOf' is not supported", NativeSchema, Some((NATIVE, false))),
+        ("output_config.format: something went wrong", NativeSchema, Some((NATIVE, false))),
         // Tools.
         ("Thinking may not be enabled when tool_choice forces tool use.", ForcedTool, Some((FORCED, true))),
         ("tool_choice forces tool use is not compatible with this model", ForcedTool, Some((FORCED, true))),

@@ -27,8 +27,8 @@ fn every_row_can_be_named_and_no_name_twice() {
     for models in [
         offer(None, None),
         offer(Some("us.anthropic.claude-opus-4-8"), None),
-        offer(Some("fast"), Some(&["fast", "claude-haiku-5-5", "eu.anthropic.claude-haiku-5-5", "x", "x"])),
-        offer(Some("x"), Some(&[])),
+        offer(Some("fast"), Some(&["fast", "claude-haiku-5-5", "eu.anthropic.claude-haiku-5-5", "own.x", "own.x"])),
+        offer(Some("own.x"), Some(&[])),
     ] {
         for (name, model) in models.rows() {
             assert_eq!(models.find(name), Some(model));
@@ -90,6 +90,50 @@ fn fallbacks_are_other_living_models_by_the_servers_own_ids() {
         ["us.amazon.nova-lite-v1:0"],
         "not itself, not the dead, not twice"
     );
+}
+
+#[test]
+fn what_can_be_no_model_is_refused_by_its_name() {
+    let refused = |default: Option<&str>, allowed: &[&str]| {
+        let allowed: Vec<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
+        Models::new(built_in(), default, Some(&allowed)).unwrap_err()
+    };
+    assert_eq!(refused(None, &["nova-pr", "fast"]), CatalogError::Unknown("nova-pr".to_owned()));
+    assert_eq!(refused(Some("Precise"), &[]), CatalogError::Unknown("Precise".to_owned()));
+    let told = refused(Some("claude-sonnet-6"), &["fast"]).to_string();
+    assert!(told.contains("\"claude-sonnet-6\"") && told.contains("`sightline models`"), "{told}");
+    for known in ["precise", "nova-pro", "sightline.nanodet-416", "own.model", "arn:aws:bedrock:eu-west-1:1:x/y"] {
+        assert!(Models::new(built_in(), Some(known), Some(&[known.to_owned()])).is_ok(), "{known}");
+    }
+}
+
+#[test]
+fn a_fallback_that_is_a_bare_id_is_asked_in_the_region_of_the_model_that_names_it() {
+    let arn = "arn:aws:bedrock:eu-west-3:123456789012:inference-profile/eu.anthropic.claude-opus-4-6-v1";
+    let catalog = under(&format!(
+        r#"
+        [models.sonnet-eu]
+        extends = "claude-sonnet-5"
+        id = "eu.anthropic.claude-sonnet-5"
+        region = "eu-central-1"
+        fallbacks = ["eu.anthropic.claude-sonnet-4-6", "nova-lite", "global.anthropic.claude-opus-5", "{arn}"]
+        "#
+    ));
+    for allowed in [None, Some(vec!["eu.anthropic.claude-sonnet-4-6".to_owned()])] {
+        let models = Models::new(catalog.clone(), Some("sonnet-eu"), allowed.as_deref()).unwrap();
+        let fallbacks = models.fallbacks_of(models.default_model());
+        let regions: Vec<_> = fallbacks.iter().map(|model| (model.id.as_str(), model.region.as_deref())).collect();
+        assert_eq!(
+            regions,
+            [
+                ("eu.anthropic.claude-sonnet-4-6", Some("eu-central-1")),
+                ("us.amazon.nova-lite-v1:0", None),
+                ("global.anthropic.claude-opus-5", None),
+                (arn, None),
+            ],
+            "entries of the catalogue have Regions of their own, and so have ARNs"
+        );
+    }
 }
 
 #[test]

@@ -37,6 +37,9 @@ fn another_version_is_another_model() {
         "anthropic.xclaude-sonnet-5",
         "amazon.supernova-lite-v1:0",
         "anthropic.claude-3-5-sonnet-20240620-v1:0",
+        "amazon.nova-lite-v2:0",
+        "us.amazon.nova-2-lite-v2:0:256k",
+        "global.anthropic.claude-opus-4-6-v2",
         "us.anthropic.claude-sonnet-4-20250514-v1:0",
         "",
     ] {
@@ -48,25 +51,23 @@ fn another_version_is_another_model() {
 
 #[test]
 fn an_unknown_model_gets_careful_defaults() {
+    let arn = "arn:aws:bedrock:us-east-1:123456789012";
+    let other = |max_edge| VisionTier { max_edge, max_visual_tokens: None };
     for (id, api, coordinates, tier) in [
         ("anthropic.claude-next-v1:0", Api::Messages, Coordinates::Pixels, VisionTier::STANDARD),
-        (
-            "us.amazon.nova-premier-v1:0",
-            Api::Converse,
-            Coordinates::PerMille,
-            VisionTier { max_edge: 1568, max_visual_tokens: None },
-        ),
-        (
-            "google.gemma-3-27b-it",
-            Api::Converse,
-            Coordinates::Pixels,
-            VisionTier { max_edge: 1568, max_visual_tokens: None },
-        ),
+        ("us.amazon.nova-premier-v1:0", Api::Converse, Coordinates::PerMille, other(1568)),
+        ("google.gemma-3-27b-it", Api::Converse, Coordinates::Pixels, other(1568)),
+        (&format!("{arn}:foundation-model/google.gemma-3-27b-it"), Api::Converse, Coordinates::Pixels, other(1568)),
+        // It may be any Claude, none of which reduces a picture of this size.
+        (&format!("{arn}:application-inference-profile/a1b2c3"), Api::Converse, Coordinates::Pixels, other(1092)),
+        (&format!("{arn}:provisioned-model/a1b2c3"), Api::Converse, Coordinates::Pixels, other(1092)),
     ] {
         let model = built_in().resolve(id);
         assert_eq!((model.api, model.coordinates, model.tier), (api, coordinates, tier), "{id}");
         assert_eq!(model.strategies, [Strategy::AutoTool, Strategy::PromptedJson]);
-        assert_eq!((model.sampling.word(), model.thinking.word(), model.max_output_tokens), ("none", "off", 4096));
+        let (thinking, tokens) = if api == Api::Messages { ("always", 16_384) } else { ("off", 4096) };
+        let said = (model.sampling.word(), model.thinking.word(), model.max_output_tokens);
+        assert_eq!(said, ("none", thinking, tokens), "{id}");
         assert_eq!((model.prices, model.region.as_deref(), model.fallbacks.len()), (None, None, 0));
         assert!(!model.is_familiar && !model.has_ended && !model.is_detector);
     }

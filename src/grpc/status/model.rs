@@ -55,7 +55,8 @@ pub(super) fn failure(model: &str, error: &ModelError, calls: u32, retry_after: 
                 .help("Inference profiles and their Regions", PROFILES)
         }
         ModelError::EndOfLife => {
-            let message = format!("Bedrock no longer has {shown} in this Region. Configure a current model.");
+            let message =
+                format!("Bedrock no longer has {shown} in this Region, or never had. Configure a current model.");
             precondition("MODEL_END_OF_LIFE", message, "MODEL_LIFECYCLE", &shown).help("Lifecycle of models", LIFECYCLE)
         }
         ModelError::Refused => {

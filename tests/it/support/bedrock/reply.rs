@@ -113,9 +113,12 @@ impl Reply {
         Self::error(503, "ServiceUnavailableException", "Bedrock is unable to process your request.")
     }
 
-    /// The model's own fault, with the status that the model answered.
+    /// The model's own fault, with the status that the model answered: one of its request below 500, else one that passes.
     pub fn model_error(original_status: u16) -> Self {
-        let message = "The system encountered an unexpected error during processing. Try your request again.";
+        let message = match original_status {
+            500.. => "The system encountered an unexpected error during processing. Try your request again.",
+            _ => "The model does not take this request.",
+        };
         let body = json!({"message": message, "originalStatusCode": original_status, "resourceName": "model"});
         Self::json(424, body).header("x-amzn-errortype", "ModelErrorException")
     }

@@ -43,6 +43,7 @@ pub(super) fn check(request: &InvokeRequest, facts: Option<&Facts>) -> Verdict {
     for (index, tool) in tools.iter().enumerate() {
         name(&tool.name)?;
         input(request.api, index, &tool.schema)?;
+        top(facts, index, &tool.schema)?;
     }
     match (request.native_schema(), facts) {
         (Some(schema), Some(facts)) => {
@@ -82,6 +83,19 @@ fn input(api: Api, index: usize, schema: &Value) -> Verdict {
             "tools.{index}.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level"
         )),
         false => Ok(()),
+    }
+}
+
+/// Amazon's models take these at the top of a tool's schema and nothing else.
+fn top(facts: Option<&Facts>, index: usize, schema: &Value) -> Verdict {
+    let known = ["type", "properties", "required"];
+    let other = schema.as_object().and_then(|keywords| keywords.keys().find(|key| !known.contains(&key.as_str())));
+    match other {
+        Some(key) if facts.is_some_and(|facts| facts.vendor == Vendor::Amazon) => Err(format!(
+            "Malformed input request: #/toolConfig/tools/{index}/toolSpec/inputSchema/json: extraneous key [{key}] is not \
+             permitted, please reformat your input and try again."
+        )),
+        _ => Ok(()),
     }
 }
 

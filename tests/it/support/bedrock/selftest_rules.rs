@@ -106,10 +106,14 @@ fn bodies_are_held_to_their_shape() {
     let correction = json!([user("a"), {"role": "assistant", "content": [{"type": "text", "text": "x"}]}, user("b")]);
     assert_eq!(rules::check(&sent(SONNET_4_6, &[("messages", correction)])), Ok(()));
 
+    let closed = json!({"type": "object", "properties": {}, "additionalProperties": false});
+    let closed_tool = json!({"tools": [{"toolSpec": {"name": "a", "inputSchema": {"json": closed}}}]});
+    assert_eq!(rules::check(&conversed(SONNET_4_6, &[("toolConfig", closed_tool.clone())])), Ok(()));
     let extraneous = json!({"thinking": {"type": "disabled"}});
     for (changes, expected) in [
         (vec![("max_tokens", 1.into())], "extraneous key [max_tokens] is not permitted"),
         (vec![("toolConfig", json!({"tools": [{"toolSpec": {"name": "a", "inputSchema": {"json": {}}}}]}))], "object."),
+        (vec![("toolConfig", closed_tool)], "inputSchema/json: extraneous key [additionalProperties] is not permitted"),
         (vec![("inferenceConfig", json!({"maxTokens": 20_000}))], "exceeds the model limit of 10000"),
         (vec![("additionalModelRequestFields", extraneous)], "extraneous key [thinking] is not permitted"),
     ] {
