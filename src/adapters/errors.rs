@@ -65,7 +65,7 @@ pub(super) fn meaning<E: OperationError>(error: &SdkError<E, HttpResponse>, ques
         // Any other 404 is of an endpoint that is no Bedrock Runtime.
         ("ResourceNotFoundException", _) => ModelError::EndOfLife,
         // The model worked on it and may be paid for it.
-        ("ModelTimeoutException", _) | (_, 408) => unavailable(detail, false),
+        ("ModelTimeoutException", _) | (_, 408 | 504) => unavailable(detail, false),
         ("ModelErrorException", _) | (_, 424) => {
             let is_passing_fault = matches!(service.err().original_status(), Some(500..)) || is_passing(message);
             match invalid(message, detail.clone(), question) {

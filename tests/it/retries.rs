@@ -48,6 +48,7 @@ async fn what_may_be_paid_already_or_cannot_help_is_not_asked_again() {
         let service = Service::with_models(ALONE, &[]).await;
         let replies = [
             Reply::error(408, "ModelTimeoutException", "too long"),
+            Reply::error(504, "GatewayTimeoutException", "the gateway waited long enough"),
             Reply::cut(),
             Reply::model_error(400),
             Reply::validation("something is wrong"),

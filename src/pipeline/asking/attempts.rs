@@ -3,7 +3,7 @@
 //! Retried are throttling, a model that is not ready, a fault of the service and a broken connection; never silence, for
 //! what a model works on is billed. The wait is exponential with full jitter, no retry starts that the deadline leaves no
 //! time for, and all retries of the process come out of one budget. A part that the service refuses is left out and the
-//! question asked again at once: nothing was billed for it.
+//! question asked again at once, as a rule without being billed.
 
 use std::time::Duration;
 
