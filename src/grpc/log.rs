@@ -35,6 +35,8 @@ pub(super) fn analyzed(request_id: &str, elapsed: Duration, analysis: &Analysis)
         model = analysis.model.as_ref().map(|model| model.served.as_str()),
         input_tokens = analysis.usage.input_tokens,
         output_tokens = analysis.usage.output_tokens,
+        model_calls = analysis.usage.model_calls,
+        cached = analysis.model.as_ref().map(|model| model.cached),
         warnings = analysis.warnings.len(),
         "analyzed"
     );
