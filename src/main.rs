@@ -116,7 +116,7 @@ fn warn(config: &Config) {
             tracing::warn!(
                 name,
                 model = model.id,
-                "the catalogue does not know the model: it is asked with careful defaults; describe it in a file for --models"
+                "the catalogue does not know the model: it is asked with careful defaults. Check the spelling (`sightline models` lists the names), or describe it in a file for --models"
             );
         }
     }

@@ -19,11 +19,6 @@ pub enum CatalogError {
     /// No model is named for requests that name none.
     #[error("no alias `default`: name a model for requests that name none under [aliases], or with --model")]
     NoDefault,
-    /// A setting names a model that is none.
-    #[error(
-        "--model or --allowed-models names {0:?}: no model of the catalogue and no Bedrock id; `sightline models` lists the names"
-    )]
-    Unknown(String),
 }
 
 impl CatalogError {

@@ -95,11 +95,6 @@ impl Catalog {
         self.entry(self.meant_by(name)).is_some()
     }
 
-    /// Whether the text can mean a model: it is the catalogue's, or looks like an id or ARN of Bedrock's.
-    fn can_mean(&self, name: &str) -> bool {
-        self.has(name) || ids::looks_like_id(self.meant_by(name))
-    }
-
     /// The model with the longest name that the id holds.
     fn held_by(&self, id: &str) -> Option<&Entry> {
         let mut best: Option<(&Entry, usize)> = None;

@@ -17,16 +17,11 @@ impl Models {
     /// and the default may be named. Without `allowed`, all but detectors.
     ///
     /// # Errors
-    /// When the catalogue names no default and none is given, or when one that is named is no model.
+    /// When the catalogue names no default and none is given.
     pub fn new(catalog: Catalog, default: Option<&str>, allowed: Option<&[String]>) -> Result<Self, CatalogError> {
         let has_default = catalog.aliases().any(|alias| alias == ModelProfile::DEFAULT_ALIAS);
         if default.is_none() && !has_default {
             return Err(CatalogError::NoDefault);
-        }
-        for name in default.into_iter().chain(allowed.into_iter().flatten().map(String::as_str)) {
-            if !catalog.can_mean(name) {
-                return Err(CatalogError::Unknown(name.to_owned()));
-            }
         }
         let default = catalog.resolve(default.unwrap_or(ModelProfile::DEFAULT_ALIAS));
         let offered: Vec<ModelProfile> = match allowed {
