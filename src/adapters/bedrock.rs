@@ -1,6 +1,6 @@
 //! Models on Amazon Bedrock: Claude through InvokeModel, all others through Converse.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use async_trait::async_trait;
 use aws_sdk_bedrockruntime::{Client, operation::RequestId, primitives::Blob};
@@ -70,14 +70,16 @@ async fn invoke(client: &Client, question: &Question) -> Result<Reply, ModelErro
         .accept("application/json")
         .set_request_metadata(tags)
         .body(Blob::new(messages::request(question)));
-    let output = request.send().await.map_err(|error| meaning(&error, question))?;
+    let asked = Instant::now();
+    let output = request.send().await.map_err(|error| meaning(&error, question, asked.elapsed()))?;
     messages::reply(output.body().as_ref(), tool(question), output.request_id().map(str::to_owned))
 }
 
 async fn converse(client: &Client, question: &Question) -> Result<Reply, ModelError> {
     let unbuilt = |error| ModelError::Rejected { detail: format!("no request: {error}") };
     let request = converse::request(client, question).map_err(unbuilt)?;
-    let output = request.send().await.map_err(|error| meaning(&error, question))?;
+    let asked = Instant::now();
+    let output = request.send().await.map_err(|error| meaning(&error, question, asked.elapsed()))?;
     converse::reply(output, tool(question))
 }
 

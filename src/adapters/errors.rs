@@ -3,6 +3,8 @@
 //! The service's words may hold parts of the request: they are looked at here, and stay out of errors and of the ordinary
 //! log.
 
+use std::time::Duration;
+
 use aws_sdk_bedrockruntime::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -37,8 +39,14 @@ impl OperationError for ConverseError {
 }
 
 /// What an error of the SDK means for `question`.
-pub(super) fn meaning<E: OperationError>(error: &SdkError<E, HttpResponse>, question: &Question) -> ModelError {
-    let SdkError::ServiceError(service) = error else { return without_answer(error) };
+///
+/// `took` is the time since it was asked.
+pub(super) fn meaning<E: OperationError>(
+    error: &SdkError<E, HttpResponse>,
+    question: &Question,
+    took: Duration,
+) -> ModelError {
+    let SdkError::ServiceError(service) = error else { return without_answer(error, took) };
     let status = service.raw().status().as_u16();
     let code = service.err().code().unwrap_or_default();
     let message = service.err().message().unwrap_or_default();
@@ -71,6 +79,9 @@ pub(super) fn meaning<E: OperationError>(error: &SdkError<E, HttpResponse>, ques
             match invalid(message, detail.clone(), question) {
                 // A part that the model stumbles over would make it stumble again, whatever its status.
                 ModelError::Rejected { .. } if is_passing_fault => unavailable(detail, true),
+                ModelError::PartRefused { part, lasting, detail, .. } => {
+                    ModelError::PartRefused { part, lasting, may_be_billed: true, detail }
+                }
                 meaning => meaning,
             }
         }
@@ -101,7 +112,7 @@ const UNREADABLE: [&str; 3] =
 /// The service tells these apart by its words alone.
 fn invalid(message: &str, detail: String, question: &Question) -> ModelError {
     if let Some((part, lasting)) = refusal::refused_part(message, question) {
-        return ModelError::PartRefused { part, lasting, detail };
+        return ModelError::PartRefused { part, lasting, may_be_billed: false, detail };
     }
     let message = message.to_ascii_lowercase();
     if message.contains("on-demand throughput") {
@@ -121,7 +132,7 @@ fn invalid(message: &str, detail: String, question: &Question) -> ModelError {
 
 /// No error of the service. A connection that could not be made or broke is tried again; silence is not, for what the
 /// model works on is billed.
-fn without_answer<E: OperationError>(error: &SdkError<E, HttpResponse>) -> ModelError {
+fn without_answer<E: OperationError>(error: &SdkError<E, HttpResponse>, took: Duration) -> ModelError {
     let detail = chain(error);
     if is_credentials_failure(error) {
         return ModelError::Credentials { detail };
@@ -129,12 +140,16 @@ fn without_answer<E: OperationError>(error: &SdkError<E, HttpResponse>) -> Model
     let retryable = match error {
         // The SDK calls a connection that closed before the answer transient rather than an I/O error.
         SdkError::DispatchFailure(failure) => {
-            failure.is_io() || failure.as_other().is_some() || (failure.is_timeout() && is_unsent(&detail))
+            let is_broken = failure.is_io() || failure.as_other().is_some();
+            (is_broken && took < LONG_SILENCE) || (failure.is_timeout() && is_unsent(&detail))
         }
         _ => false,
     };
     ModelError::Unavailable { detail, retryable }
 }
+
+/// A connection that breaks after this long was cut for its silence, while the model worked.
+const LONG_SILENCE: Duration = Duration::from_secs(10);
 
 /// Whether a timeout came before anything was sent. The SDK tells its timeouts apart in its words alone.
 fn is_unsent(detail: &str) -> bool {

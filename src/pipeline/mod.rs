@@ -13,6 +13,8 @@ pub mod many;
 mod ports;
 mod run;
 mod sharing;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 

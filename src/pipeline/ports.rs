@@ -244,6 +244,8 @@ pub enum ModelError {
         part: Part,
         /// It will refuse it in every request to this model, not just for what this one holds.
         lasting: bool,
+        /// The model had begun to write: what it wrote may be paid for.
+        may_be_billed: bool,
         /// What is wrong, for the log.
         detail: String,
     },

@@ -11,7 +11,7 @@ use super::{
     asking::{Asker, Claim, Ledger, Patience, Picture, Request, Topic},
     error::{AnalyzeError, Failed, Stage},
     fetch::{self, Fetched},
-    sharing::{self, Key, Landed, Outcome, PictureFacts, Shared, Sharing},
+    sharing::{self, Begin, Key, Landed, Outcome, PictureFacts, Shared, Sharing},
 };
 use crate::{
     domain::{Analysis, CacheMode, Findings, ImageFacts, ModelFacts, ModelProfile, Size, Timing, Usage},
@@ -64,13 +64,13 @@ impl<'a> Run<'a> {
         let keys = self.keys(&bytes, &candidates).await;
         // A request that is repeated under its id is to have the result of the first, which it may have lost.
         let repeats = id.is_some_and(sharing::Claimed::is_kept);
-        if (self.job.options.cache == CacheMode::ReadWrite || repeats)
-            && let Some(shared) = self.kept(keys.result.as_ref())
-        {
+        let reads = self.job.options.cache == CacheMode::ReadWrite || repeats;
+        let kept_under = keys.result.filter(|_| reads);
+        if let Some(shared) = self.kept(kept_under.as_ref()) {
             keep_id(id, true);
             return Ok(self.answer(&shared, file, Claim::default(), model));
         }
-        let landed = self.fly(model, bytes, candidates, &keys).await;
+        let landed = self.fly(model, bytes, candidates, &keys, kept_under).await;
         let Landed { outcome, claim } = landed.map_err(|(error, claim)| failed(error, &claim))?;
         let shared = outcome.map_err(|error| failed(error, &claim))?;
         keep_id(id, keys.result.is_some() && shared.answered.is_lasting);
@@ -118,21 +118,26 @@ impl<'a> Run<'a> {
         bytes: Bytes,
         candidates: Vec<ModelProfile>,
         keys: &Keys,
+        kept_under: Option<Key>,
     ) -> Result<Landed, (AnalyzeError, Claim)> {
         let analyzer = self.analyzer;
         // The model's answer may take long: the original is held by whoever prepares it, and no longer than that.
         self.job.source = Source::Content(Bytes::new());
         let worker = self.early_worker(keys).await.map_err(|error| (error, Claim::default()))?;
         let deadline = self.job.deadline;
-        let prepare = async move {
+        let prepare = async move |worker: Option<Worker>| {
+            // It may have been kept while this one waited for its turn.
+            if let Some(shared) = self.kept(kept_under.as_ref()) {
+                return Ok(Begin::Kept(shared));
+            }
             let prepared = self.prepare(model, bytes.clone(), worker).await?;
             let facts = facts(&prepared);
             let request = Request { topic: self.topic(), picture: picture(prepared, bytes), candidates };
             self.slot.lighten(request.picture.bytes.len() as u64);
             let kept = analyzer.sharing.clone().zip(keys.result);
-            Ok((work(Arc::clone(&analyzer.asker), request, facts, kept), self.job.deadline))
+            Ok(Begin::Work(work(Arc::clone(&analyzer.asker), request, facts, kept), self.job.deadline))
         };
-        analyzer.flights.join(keys.flight, deadline, prepare).await
+        analyzer.flights.join(keys.flight, deadline, worker, prepare).await
     }
 
     /// A worker for an item of a stream before it joins others. Items of streams wait long in their queue, and no single

@@ -78,7 +78,12 @@ async fn a_fault_that_the_model_calls_passing_is_tried_again_and_one_of_its_tool
         };
         assert!(says(passing).await.is_retryable(), "{api:?} {status}");
         let part = Part::Strategy(Strategy::AutoTool);
-        let dropped = ModelError::PartRefused { part, lasting: false, detail: "424 ModelErrorException".to_owned() };
+        let dropped = ModelError::PartRefused {
+            part,
+            lasting: false,
+            may_be_billed: true,
+            detail: "424 ModelErrorException".to_owned(),
+        };
         assert_eq!(says(of_tool).await, dropped, "{api:?} {status}");
     }
 }
@@ -90,6 +95,7 @@ async fn a_refused_part_is_named_without_the_services_words() {
         let expected = ModelError::PartRefused {
             part: Part::Strategy(Strategy::ForcedTool),
             lasting: true,
+            may_be_billed: false,
             detail: "400 ValidationException".to_owned(),
         };
         assert_eq!(error(api, Answer::Error(400, "ValidationException", body)).await, expected);

@@ -152,7 +152,12 @@ impl Attempts<'_> {
         let outcome = self.asker.model.ask(&question).await;
         let took = started.elapsed();
         self.ledger.spent_in_the_model(took);
-        if let Err(ModelError::Malformed { .. } | ModelError::Unavailable { retryable: false, .. }) = outcome {
+        if let Err(
+            ModelError::Malformed { .. }
+            | ModelError::Unavailable { retryable: false, .. }
+            | ModelError::PartRefused { may_be_billed: true, .. },
+        ) = outcome
+        {
             self.ledger.unknown();
         }
         let mut reply = outcome?;

@@ -176,7 +176,8 @@ async fn who_is_throttled_for_good_is_told_when_to_come_back() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_part_is_left_out_at_once_and_from_then_on() {
     let setup = setup(FAST, |question, _| {
-        let refuse = |part| Err(ModelError::PartRefused { part, lasting: true, detail: String::new() });
+        let refuse =
+            |part| Err(ModelError::PartRefused { part, lasting: true, may_be_billed: false, detail: String::new() });
         match question.strategy {
             _ if question.temperature.is_some() => refuse(Part::Temperature),
             Strategy::NativeSchema | Strategy::ForcedTool => refuse(Part::Strategy(question.strategy)),
@@ -200,7 +201,12 @@ async fn a_refused_part_is_left_out_at_once_and_from_then_on() {
 #[tokio::test(start_paused = true)]
 async fn a_service_that_refuses_the_same_part_for_ever_ends_in_an_error() {
     let setup = setup(FAST, |question, _| {
-        Err(ModelError::PartRefused { part: Part::Strategy(question.strategy), lasting: false, detail: String::new() })
+        Err(ModelError::PartRefused {
+            part: Part::Strategy(question.strategy),
+            lasting: false,
+            may_be_billed: false,
+            detail: String::new(),
+        })
     });
     let (outcome, _) = setup.ask(&request(vec![profile("a")]), MINUTE).await;
     assert!(matches!(outcome, Err(AnalyzeError::Model { error: ModelError::PartRefused { .. }, .. })), "{outcome:?}");

@@ -17,8 +17,9 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{Key, Outcome};
+use super::{Key, Outcome, Shared};
 use crate::pipeline::{
+    admission::Worker,
     asking::{Claim, Ledger, Patience},
     deadline::Deadline,
     error::{AnalyzeError, Stage},
@@ -43,6 +44,14 @@ struct Begun {
     flight: Option<Arc<Flight>>,
     /// What the preparing of the last one failed with, when that is the picture's fault.
     failed: Option<AnalyzeError>,
+}
+
+/// What preparing comes to.
+pub(in crate::pipeline) enum Begin<W> {
+    /// Work, and until when its caller waits for it.
+    Work(W, Deadline),
+    /// A result that was kept in the meantime.
+    Kept(Arc<Shared>),
 }
 
 /// Work that was begun.
@@ -73,21 +82,31 @@ impl Flights {
     ///
     /// # Errors
     /// What `prepare` failed with, or that the deadline passed.
+    ///
+    /// Nobody waits here with a `worker` in hand, for whoever is before it may be waiting for one: `prepare` gets the worker if
+    /// its turn comes at once.
     pub(in crate::pipeline) async fn join<P, W, F>(
         &self,
         key: Option<Key>,
         deadline: Deadline,
-        prepare: P,
+        worker: Option<Worker>,
+        prepare: impl FnOnce(Option<Worker>) -> P,
     ) -> Result<Landed, (AnalyzeError, Claim)>
     where
-        P: Future<Output = Result<(W, Deadline), AnalyzeError>>,
+        P: Future<Output = Result<Begin<W>, AnalyzeError>>,
         W: FnOnce(Arc<Patience>, Arc<Ledger>) -> F,
         F: Future<Output = Outcome> + Send + 'static,
     {
         let seat = key.map_or_else(Arc::default, |key| self.seat(key));
         let failures = seat.failures.load(Ordering::Acquire);
         let nothing = |error| (error, Claim::default());
-        let mut begun = deadline.bound(Stage::Prepare, seat.begun.lock()).await.map_err(nothing)?;
+        let (mut begun, worker) = match seat.begun.try_lock() {
+            Ok(begun) => (begun, worker),
+            Err(_) => {
+                drop(worker);
+                (deadline.bound(Stage::Prepare, seat.begun.lock()).await.map_err(nothing)?, None)
+            }
+        };
         let (ticket, deadline) = if let Some(ticket) = begun.flight.as_ref().and_then(|flight| flight.board(deadline)) {
             // What it holds, the picture's bytes, is not needed.
             drop(prepare);
@@ -97,8 +116,9 @@ impl Flights {
         } else {
             // Dropped in here, the lock passes to the next, who begins anew: nothing was paid yet.
             *begun = Begun::default();
-            let (work, deadline) = match prepare.await {
-                Ok(prepared) => prepared,
+            let (work, deadline) = match prepare(worker).await {
+                Ok(Begin::Work(work, deadline)) => (work, deadline),
+                Ok(Begin::Kept(shared)) => return Ok(Landed { outcome: Ok(shared), claim: Claim::default() }),
                 Err(error) => {
                     begun.failed = matches!(error, AnalyzeError::Image(_)).then(|| error.clone());
                     seat.failures.fetch_add(1, Ordering::AcqRel);

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{asking::Answered, error::AnalyzeError};
 use crate::domain::{Size, Warning};
-pub(super) use flight::{Flights, Landed};
+pub(super) use flight::{Begin, Flights, Landed};
 pub(super) use ids::{Claimed, RequestIds};
 pub(super) use key::{Key, both, of_bytes, of_content, of_result};
 

@@ -100,7 +100,7 @@ fn within(seconds: u64) -> Deadline {
 async fn join(flights: &Flights, site: &Site, key: Option<Key>, seconds: u64) -> Result<Landed, (AnalyzeError, Claim)> {
     let deadline = within(seconds);
     let site = site.clone();
-    flights.join(key, deadline, async move { Ok((site.work(Ok(shared())), deadline)) }).await
+    flights.join(key, deadline, None, async move |_| Ok(Begin::Work(site.work(Ok(shared())), deadline))).await
 }
 
 const KEY: Option<Key> = Some([1; 32]);
@@ -164,9 +164,9 @@ async fn when_the_first_fails_or_leaves_while_preparing_the_next_prepares() {
     let (flights, site) = (Flights::default(), Site::default());
     let deadline = within(60);
     let mut leaver =
-        Box::pin(flights.join(KEY, deadline, std::future::pending::<Result<(Work, Deadline), AnalyzeError>>()));
+        Box::pin(flights.join(KEY, deadline, None, |_| std::future::pending::<Result<Begin<Work>, AnalyzeError>>()));
     assert!(tokio::time::timeout(Duration::from_millis(1), &mut leaver).await.is_err());
-    let failing = flights.join(KEY, deadline, async { Err::<(Work, Deadline), _>(AnalyzeError::Aborted) });
+    let failing = flights.join(KEY, deadline, None, async |_| Err::<Begin<Work>, _>(AnalyzeError::Aborted));
     let third = join(&flights, &site, KEY, 60);
     let (_, failed, landed, ()) =
         tokio::join!(async { drop(leaver) }, failing, third, async { site.0.go.notify_one() });
@@ -179,10 +179,10 @@ async fn a_broken_picture_is_prepared_once_for_all_who_wait() {
     let flights = Flights::default();
     let prepared = AtomicUsize::new(0);
     let broken = || {
-        flights.join(KEY, within(60), async {
+        flights.join(KEY, within(60), None, async |_| {
             prepared.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_secs(1)).await;
-            Err::<(Work, Deadline), _>(ImageError::Corrupt { reason: "cut".to_owned() }.into())
+            Err::<Begin<Work>, _>(ImageError::Corrupt { reason: "cut".to_owned() }.into())
         })
     };
     let began = Instant::now();
@@ -199,9 +199,9 @@ async fn who_waited_for_the_preparing_shares_the_work_however_late_it_wakes() {
     let (flights, site) = (Flights::default(), Site::default());
     let slow = || {
         let (site, deadline) = (site.clone(), within(60));
-        flights.join(KEY, deadline, async move {
+        flights.join(KEY, deadline, None, async move |_| {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            Ok((site.work(Ok(shared())), deadline))
+            Ok(Begin::Work(site.work(Ok(shared())), deadline))
         })
     };
     site.0.go.notify_one();
@@ -215,7 +215,8 @@ async fn an_error_is_shared_by_those_aboard_and_not_kept() {
     let (flights, site) = (Flights::default(), Site::default());
     let failing = || {
         let (site, deadline) = (site.clone(), within(60));
-        flights.join(KEY, deadline, async move { Ok((site.work(Err(AnalyzeError::Aborted)), deadline)) })
+        flights
+            .join(KEY, deadline, None, async move |_| Ok(Begin::Work(site.work(Err(AnalyzeError::Aborted)), deadline)))
     };
     let (first, second, ()) = tokio::join!(failing(), failing(), async { site.0.go.notify_one() });
     assert!(first.ok().unwrap().outcome.is_err() && second.ok().unwrap().outcome.is_err());
@@ -229,7 +230,7 @@ async fn work_that_panics_is_an_error_for_all_aboard() {
     let flights = Flights::default();
     let panicking = || {
         let work: Work = Box::new(|_, _| Box::pin(async { panic!("a fault") }));
-        flights.join(KEY, within(60), async move { Ok((work, within(60))) })
+        flights.join(KEY, within(60), None, async move |_| Ok(Begin::Work(work, within(60))))
     };
     let (first, second) = tokio::join!(panicking(), panicking());
     for landed in [first, second] {
