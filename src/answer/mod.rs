@@ -97,7 +97,7 @@ pub fn read(answer: &Answer<'_>) -> Result<Reading, Unreadable> {
         notes.output_repaired();
     }
     let cut = found.cut || answer.stop_reason == StopReason::MaxTokens;
-    let reading = read_object(answer, cut, &found.value, notes);
+    let reading = read_object(answer, Whole { cut, broken: found.broken }, &found.value, notes);
     if reading.findings.missing.len() == answer.features.names().len() {
         let reason = reading.findings.missing.iter().map(describe).collect::<Vec<_>>().join("; ");
         return Err(Unreadable { reason, mistakes: reading.mistakes });
@@ -125,12 +125,14 @@ fn describe(missing: &MissingFeature) -> String {
 /// The object that holds the features. Where a text holds several, the longest counts, and the others fill what it lacks.
 fn find(answer: &Answer<'_>) -> Result<Found, Unreadable> {
     let asked = answer.features;
-    let mut found = extract::values(answer.text, |value, whole| shape::answer(value, asked, whole)).into_iter();
+    let accept = |value, whole| shape::answer(value, asked, whole);
+    let mut found = extract::values(answer.text, accept, |name| shape::is_field(name, asked)).into_iter();
     if let Some(mut first) = found.next() {
         for other in found {
             if shape::fill(&mut first.value, other.value, asked) {
                 first.repaired |= other.repaired;
                 first.cut |= other.cut;
+                first.broken |= other.broken;
             }
         }
         return Ok(first);
@@ -138,7 +140,7 @@ fn find(answer: &Answer<'_>) -> Result<Found, Unreadable> {
     if asked.sensitivity.is_some()
         && let Some(value) = sensitivity::in_tags(answer.text)
     {
-        return Ok(Found { value, repaired: true, cut: false });
+        return Ok(Found { value, repaired: true, cut: false, broken: false });
     }
     let reason = if answer.text.trim().is_empty() { EMPTY } else { "it holds no JSON that answers" };
     Err(Unreadable { reason: reason.to_owned(), mistakes: faults::no_answer(&asked.names()) })
@@ -146,9 +148,9 @@ fn find(answer: &Answer<'_>) -> Result<Found, Unreadable> {
 
 /// Reads the features as they were asked for and, when all of their numbers together show that the model counted
 /// otherwise, once more as it did.
-fn read_object(answer: &Answer<'_>, cut: bool, object: &Value, notes: Notes) -> Reading {
+fn read_object(answer: &Answer<'_>, whole: Whole, object: &Value, notes: Notes) -> Reading {
     let asked = Unit::asked(answer.coordinates);
-    let reader = Reader { answer, cut, frame: asked.frame(answer.frame), percent: false };
+    let reader = Reader { answer, whole, frame: asked.frame(answer.frame), percent: false };
     let mut seen = notes.clone();
     let reading = reader.features(object, &mut seen);
     let unit = frames::recognise(answer.frame, asked, seen.boxes());
@@ -175,10 +177,19 @@ fn are_percent(confidences: &[f64]) -> bool {
         && confidences.iter().any(|number| *number > 10.0)
 }
 
+/// Whether there is all of an answer.
+#[derive(Clone, Copy)]
+struct Whole {
+    /// It ended before it was complete.
+    cut: bool,
+    /// It broke in the middle: what was lost cannot be told.
+    broken: bool,
+}
+
 /// Reads the features out of the answer's object, with boxes and confidences in one way.
 struct Reader<'a> {
     answer: &'a Answer<'a>,
-    cut: bool,
+    whole: Whole,
     /// Places boxes.
     frame: Frame,
     /// Confidences are percent.
@@ -200,7 +211,7 @@ impl Reader<'_> {
             findings.sensitivity = self.sensitivity(object, notes).map_err(|why| miss("sensitivity", why)).ok();
         }
         if let Some(request) = &asked.labels {
-            let labels = self.labels(object, request, notes).map(|labels| Labels { labels, truncated: self.cut });
+            let labels = self.labels(object, request, notes).map(|labels| Labels { labels, truncated: self.whole.cut });
             findings.labels = labels.map_err(|why| miss("labels", why)).ok();
         }
         if asked.text {
@@ -215,6 +226,11 @@ impl Reader<'_> {
         findings.missing = faults.iter().map(|(name, fault)| fault.missing(name)).collect();
         let mistakes = faults.iter().flat_map(|(name, fault)| fault.mistakes(name)).collect();
         Reading { findings, warnings: Vec::new(), mistakes }
+    }
+
+    /// A list of `kept` entries of `all` that were written. Where none could be read, nothing is known of what is there.
+    fn readable(&self, kept: usize, all: usize) -> Field<()> {
+        if kept == 0 && (all > 0 || self.whole.broken) { Err(Fault::WrongForm) } else { Ok(()) }
     }
 
     /// The box of an entry that may have none.

@@ -47,6 +47,28 @@ pub(super) fn names(feature: &str) -> &'static [&'static str] {
     }
 }
 
+const FEATURES: [&str; 6] = ["description", "sensitivity", "labels", "text", "prompt", "extraction"];
+
+/// Whether an answer may begin with a field of this name: a feature, what a model wraps around them, or a field of the only
+/// feature that was asked for.
+pub(super) fn is_field(name: &str, features: &Features) -> bool {
+    let lone: &[&str] = match features.names().as_slice() {
+        ["sensitivity"] => VERDICT_NAMES,
+        ["text"] => &["lines", "content"],
+        ["labels"] => &["name", "label"],
+        ["extraction"] => {
+            let schema = features.extraction.as_ref().and_then(|request| request.schema.get("properties"));
+            if schema.is_some_and(|properties| properties.get(name).is_some()) {
+                return true;
+            }
+            &[]
+        }
+        _ => &[],
+    };
+    let known = FEATURES.into_iter().flat_map(names).chain(&WRAPPERS).chain(lone);
+    known.into_iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 /// The object that has the fields asked for, if `value` holds one: itself, or wrapped in an object, a list or a string. A
 /// value that is the `whole` text is more than something in brackets: it may hold nothing.
 pub(super) fn answer(value: Value, features: &Features, whole: bool) -> Option<Value> {

@@ -1,4 +1,5 @@
 mod bad_answers;
+mod broken;
 mod properties;
 
 use serde_json::json;
