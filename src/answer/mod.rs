@@ -126,7 +126,11 @@ fn describe(missing: &MissingFeature) -> String {
 fn find(answer: &Answer<'_>) -> Result<Found, Unreadable> {
     let asked = answer.features;
     let accept = |value, whole| shape::answer(value, asked, whole);
-    let mut found = extract::values(answer.text, accept, |name| shape::is_field(name, asked)).into_iter();
+    let is_field = |name: &str| shape::is_field(name, asked);
+    let behind = answer.text.rsplit_once("</thinking>").map(|(_, behind)| extract::values(behind, accept, is_field));
+    let found = behind.filter(|found| !found.is_empty());
+    let mut found = found.unwrap_or_else(|| extract::values(answer.text, accept, is_field)).into_iter();
+    let tags = || asked.sensitivity.is_some().then(|| sensitivity::in_tags(answer.text)).flatten();
     if let Some(mut first) = found.next() {
         for other in found {
             if shape::fill(&mut first.value, other.value, asked) {
@@ -135,15 +139,23 @@ fn find(answer: &Answer<'_>) -> Result<Found, Unreadable> {
                 first.broken |= other.broken;
             }
         }
+        if !is_json(answer.text)
+            && let Some(value) = tags()
+        {
+            first.repaired |= shape::fill(&mut first.value, value, asked);
+        }
         return Ok(first);
     }
-    if asked.sensitivity.is_some()
-        && let Some(value) = sensitivity::in_tags(answer.text)
-    {
+    if let Some(value) = tags() {
         return Ok(Found { value, repaired: true, cut: false, broken: false });
     }
     let reason = if answer.text.trim().is_empty() { EMPTY } else { "it holds no JSON that answers" };
     Err(Unreadable { reason: reason.to_owned(), mistakes: faults::no_answer(&asked.names()) })
+}
+
+/// Whether a text is nothing but JSON, in which tags are words of a field.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[']) && text.trim_end().ends_with(['}', ']'])
 }
 
 /// Reads the features as they were asked for and, when all of their numbers together show that the model counted
@@ -171,9 +183,9 @@ fn read_object(answer: &Answer<'_>, whole: Whole, object: &Value, notes: Notes) 
     Reading { warnings: notes.into_warnings(), ..reading }
 }
 
-/// Whether confidences were written as percent: all above 1 and at most 100, and not all on a scale to ten.
+/// Whether confidences were written as percent: all at most 100, none a part of one, and not all on a scale to ten.
 fn are_percent(confidences: &[f64]) -> bool {
-    confidences.iter().all(|number| *number > 1.0 && *number <= 100.0)
+    confidences.iter().all(|number| (0.0..=100.0).contains(number) && !(*number > 0.0 && *number < 1.0))
         && confidences.iter().any(|number| *number > 10.0)
 }
 
