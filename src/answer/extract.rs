@@ -107,7 +107,8 @@ fn scan(
         broken |= begins && cut && answer.is_none();
         // What stands in an answer that broke is part of it, never an answer itself.
         let taken = if broken { next_fence(rest, length) } else { length };
-        if broken || answer.is_some() {
+        // Nor does it in JSON that is none, such as a schema that was told again.
+        if broken || answer.is_some() || begins && length > 0 {
             end = start + taken;
         }
         found.extend(answer.map(|answer| (length, answer)));

@@ -159,7 +159,12 @@ fn inside(fields: &Map<String, Value>, features: &Features, asked: &[&str], dept
         let found = inner.as_object().map_or(0, |inner| count(inner, asked));
         found > held || found == held && found > 0 && is_definition(fields, asked)
     };
-    let wrapped = WRAPPERS.iter().filter_map(|wrapper| get(fields, &[wrapper]));
+    // A caller's own data may have fields with the names of wrappers.
+    let names_it = |inner: &&Value| {
+        let decoded = inner.as_str().and_then(decode);
+        asked != ["extraction"] || field(decoded.as_ref().unwrap_or(*inner), names("extraction")).is_some()
+    };
+    let wrapped = WRAPPERS.iter().filter_map(|wrapper| get(fields, &[wrapper])).filter(names_it);
     wrapped.filter_map(|inner| unwrap(inner.clone(), features, asked, depth + 1)).find(better)
 }
 

@@ -156,9 +156,10 @@ fn finish(
         let message = "The model's first answer could not be used in full; it was asked once more.";
         warnings.push(Warning::new(WarningCode::ModelAskedAgain, message));
     }
+    let is_lasting = reading.findings.missing.is_empty() && !reading.is_cut();
     warnings.extend(reading.warnings);
     Ok(Answered {
-        is_lasting: reading.findings.missing.is_empty(),
+        is_lasting,
         findings: reading.findings,
         warnings,
         model: ModelFacts {
