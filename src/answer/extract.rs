@@ -175,7 +175,7 @@ fn ends_json(text: &str) -> bool {
     let parts: Vec<&str> = text.trim_end().split('"').collect();
     let closes = |part: &&str| part.trim_start().starts_with([':', ',', '}', ']']);
     let last = parts.last().map_or("", |part| part.trim());
-    parts.len() % 2 == 0 && parts.iter().skip(1).any(closes)
+    parts.len().is_multiple_of(2) && parts.iter().skip(1).any(closes)
         || parts.len() > 1 && (last == ":" || last.ends_with(['}', ']']))
 }
 
