@@ -31,10 +31,11 @@ impl Reader<'_> {
                 .instances
                 .sort_by(|a, b| order((a.confidence, a.bounding_box.area()), (b.confidence, b.bounding_box.area())));
         }
-        quality::labels(&mut labels, notes);
+        // First, so that what nobody sees takes no place from what is seen.
         if let Some(least) = request.min_confidence {
             labels = labels.into_iter().filter_map(|label| confident(label, least)).collect();
         }
+        quality::labels(&mut labels, notes);
         labels.sort_by(|a, b| order((a.confidence, area(a)), (b.confidence, area(b))));
         labels.truncate(request.max_results as usize);
         Ok(labels)

@@ -266,6 +266,11 @@ impl Reader<'_> {
 fn prose(object: &Value, feature: &str) -> Field<String> {
     let value = field(object, shape::names(feature)).ok_or(Fault::Absent)?;
     let inner = field(value, &["text", "value", "content", "description", "answer"]).unwrap_or(value);
+    if let Some(lines) = inner.as_array().filter(|lines| !lines.is_empty() && lines.iter().all(Value::is_string)) {
+        let lines: Vec<&str> = lines.iter().filter_map(Value::as_str).collect();
+        let text = lines.join("\n").trim().to_owned();
+        return if text.is_empty() { Err(Fault::Absent) } else { Ok(text) };
+    }
     let said = if feature == "prompt" { words(inner) } else { inner.as_str().map(Cow::Borrowed) };
     match said {
         Some(text) if text.trim().is_empty() => Err(Fault::Absent),

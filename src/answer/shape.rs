@@ -42,7 +42,7 @@ pub(super) fn names(feature: &str) -> &'static [&'static str] {
         "sensitivity" => &["sensitivity"],
         "labels" => &["labels", "objects", "detections"],
         "text" => &["text", "ocr"],
-        "prompt" => &["answer"],
+        "prompt" => &["answer", "prompt"],
         _ => &["extraction"],
     }
 }
