@@ -136,6 +136,8 @@ fn named_corners(fields: &Map<String, Value>) -> Option<RawBox> {
 
 fn point(value: &Value) -> Option<(f64, f64)> {
     match value {
+        // With a width or a height it is a box of its own.
+        Value::Object(fields) if fields.len() > 2 => None,
         Value::Object(fields) => Some((numbered(fields, &["x"])?, numbered(fields, &["y"])?)),
         Value::Array(items) => match items.as_slice() {
             [x, y] => Some((number(x)?, number(y)?)),

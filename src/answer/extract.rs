@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::relaxed;
+use super::relaxed::{self, Parsed, strings::opens_string};
 
 /// A value found in a text.
 #[derive(Debug, PartialEq)]
@@ -14,11 +14,13 @@ pub(super) struct Found {
     pub(super) repaired: bool,
     /// It ended before it was complete.
     pub(super) cut: bool,
+    /// It cannot be read to its end: anything may be lost.
+    pub(super) broken: bool,
 }
 
 /// Most bytes that are read in all while looking, for each of the text and beside that: brackets in prose can begin many
 /// values that lead nowhere, each of which may reach to the end of the text.
-const MOST_READ: (usize, usize) = (3, 512 << 10);
+const MOST_READ: (usize, usize) = (4, 512 << 10);
 
 /// Most values that are kept of one text.
 const MOST_FOUND: usize = 16;
@@ -27,26 +29,32 @@ const MOST_FOUND: usize = 16;
 const MOST_STRINGS: usize = 3;
 
 /// Finds the answers in `text`, the longest first: the whole text when it is JSON, else the values in it. `accept` makes an
-/// answer of a value, or nothing when it is none; it is told whether the value is all of the text.
-pub(super) fn values(text: &str, accept: impl Fn(Value, bool) -> Option<Value>) -> Vec<Found> {
+/// answer of a value, or nothing when it is none; it is told whether the value is all of the text. `is_field` knows the
+/// names with which an answer may begin.
+pub(super) fn values(
+    text: &str,
+    accept: impl Fn(Value, bool) -> Option<Value>,
+    is_field: impl Fn(&str) -> bool,
+) -> Vec<Found> {
     let mut text = Cow::Borrowed(text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}'));
     let mut quoted = false;
     for _ in 0..MOST_STRINGS {
         match serde_json::from_str(&text) {
             Ok(Value::String(inner)) => text = Cow::Owned(inner),
             Ok(value) => {
-                let value = accept(value, true).map(|value| Found { value, repaired: quoted, cut: false });
+                let value =
+                    accept(value, true).map(|value| Found { value, repaired: quoted, cut: false, broken: false });
                 return value.into_iter().collect();
             }
             Err(_) => break,
         }
         quoted = true;
     }
-    let mut found = scan(&text, &accept);
+    let mut found = scan(&text, &accept, &is_field);
     if found.is_empty()
         && let Some(inner) = unescaped(&text)
     {
-        found = scan(&inner, &accept);
+        found = scan(&inner, &accept, &is_field);
         quoted = true;
     }
     found.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
@@ -65,7 +73,11 @@ fn unescaped(text: &str) -> Option<String> {
 }
 
 /// The answers in a text, each with its length in bytes.
-fn scan(text: &str, accept: &impl Fn(Value, bool) -> Option<Value>) -> Vec<(usize, Found)> {
+fn scan(
+    text: &str,
+    accept: &impl Fn(Value, bool) -> Option<Value>,
+    is_field: &impl Fn(&str) -> bool,
+) -> Vec<(usize, Found)> {
     let mut found = Vec::new();
     let (mut end, mut left) = (0, text.len().saturating_mul(MOST_READ.0).saturating_add(MOST_READ.1));
     for (start, _) in text.match_indices(['{', '[']) {
@@ -73,20 +85,104 @@ fn scan(text: &str, accept: &impl Fn(Value, bool) -> Option<Value>) -> Vec<(usiz
         if start < end {
             continue;
         }
-        let (parsed, reached) = relaxed::parse(text.get(start..).unwrap_or_default());
+        let rest = text.get(start..).unwrap_or_default();
+        let begins = begins_json(rest, is_field);
+        let (mut parsed, reached) = relaxed::parse(rest);
         left = left.saturating_sub(reached);
-        if let Some((length, answer)) = parsed.and_then(|parsed| {
-            let (repaired, cut) = (parsed.repaired, parsed.cut);
-            Some((parsed.length, Found { value: accept(parsed.value, false)?, repaired, cut }))
-        }) {
-            end = start + length;
-            found.push((length, answer));
+        let mut broken = begins && parsed.is_none();
+        if broken {
+            let (salvaged, reached) = relaxed::salvage(rest);
+            left = left.saturating_sub(reached);
+            parsed = salvaged;
+        } else if begins && let Some(whole) = parsed.take_if(|parsed| !parsed.cut) {
+            let behind = behind(&whole, rest);
+            broken = behind != Behind::Prose;
+            parsed = (behind != Behind::Rest).then_some(whole);
         }
+        let (length, cut) = parsed.as_ref().map_or((0, false), |parsed| (parsed.length, parsed.cut));
+        let answer = parsed.and_then(|parsed| {
+            let (repaired, cut) = (parsed.repaired || broken, parsed.cut || broken);
+            Some(Found { value: accept(parsed.value, false)?, repaired, cut, broken })
+        });
+        broken |= begins && cut && answer.is_none();
+        // What stands in an answer that broke is part of it, never an answer itself.
+        let taken = if broken { next_fence(rest, length) } else { length };
+        // Nor does it in JSON that is none, such as a schema that was told again.
+        if broken || answer.is_some() || begins && length > 0 {
+            end = start + taken;
+        }
+        found.extend(answer.map(|answer| (length, answer)));
         if left == 0 || found.len() == MOST_FOUND {
             break;
         }
     }
     found
+}
+
+/// Most bytes that are looked at to tell JSON from prose in brackets.
+const BEGINNING: usize = 256;
+
+/// Whether a text begins as JSON does, not as prose in brackets: with a key in quotes, or one that is known.
+fn begins_json(text: &str, is_field: impl Fn(&str) -> bool) -> bool {
+    let text = text.get(..text.floor_char_boundary(BEGINNING)).unwrap_or_default();
+    let inner = text.trim_start_matches(|c: char| c == '[' || c.is_whitespace()).strip_prefix('{');
+    inner.is_some_and(|inner| begins_field(inner.trim_start(), is_field))
+}
+
+fn begins_field(text: &str, is_field: impl Fn(&str) -> bool) -> bool {
+    let text = text.get(..text.floor_char_boundary(BEGINNING)).unwrap_or_default();
+    let Some((name, _)) = text.split_once(':') else { return false };
+    let name = name.trim_end();
+    match name.strip_prefix(opens_string) {
+        Some(name) => match name.strip_suffix(|last| opens_string(last) || last == '»') {
+            Some(name) => !name.contains(['"', '\\']),
+            None => false,
+        },
+        None => is_field(name),
+    }
+}
+
+/// What stands behind a value.
+#[derive(PartialEq)]
+enum Behind {
+    Prose,
+    /// Fields or entries behind a bracket that is too many.
+    More,
+    /// The end of a string that was opened inside the value: it ended too early.
+    Rest,
+}
+
+fn behind(parsed: &Parsed, text: &str) -> Behind {
+    let all = text.get(parsed.length..).unwrap_or_default();
+    let rest = all.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '}' | ']'));
+    if let Some(next) = rest.strip_prefix(',').map(str::trim_start) {
+        let mended = parsed.brackets_mended || all.trim_start().starts_with(['}', ']']);
+        if begins_field(next, |_| false) || mended && begins_json(next, |_| false) {
+            return Behind::More;
+        }
+    }
+    let rest = rest.split("```").next().unwrap_or_default();
+    let next = rest.match_indices(['{', '[']).map(|(at, _)| at);
+    let next = next.into_iter().find(|at| begins_json(rest.get(*at..).unwrap_or_default(), |_| false));
+    let rest = rest.get(..next.unwrap_or(rest.len())).unwrap_or_default();
+    if ends_json(rest) { Behind::Rest } else { Behind::Prose }
+}
+
+/// Whether a text is the end of JSON that began before it: it has an odd number of quotes, of which one ends a string, or
+/// has quotes and ends with a key or a bracket.
+fn ends_json(text: &str) -> bool {
+    let text = text.replace("\\\"", "");
+    let parts: Vec<&str> = text.trim_end().split('"').collect();
+    let closes = |part: &&str| part.trim_start().starts_with([':', ',', '}', ']']);
+    let last = parts.last().map_or("", |part| part.trim());
+    parts.len().is_multiple_of(2) && parts.iter().skip(1).any(closes)
+        || parts.len() > 1 && (last == ":" || last.ends_with(['}', ']']))
+}
+
+/// Where a text goes on behind an answer that broke: at the next fence, else nowhere.
+fn next_fence(text: &str, from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    rest.find("```").map_or(text.len(), |at| from + at)
 }
 
 #[cfg(test)]
@@ -96,7 +192,7 @@ mod tests {
     use super::*;
 
     fn find(text: &str) -> Option<Found> {
-        values(text, |value, _| value.get("a").is_some().then_some(value)).into_iter().next()
+        values(text, |value, _| value.get("a").is_some().then_some(value), |name| name == "a").into_iter().next()
     }
 
     #[test]
@@ -127,7 +223,8 @@ mod tests {
 
     #[test]
     fn the_longest_answer_comes_first() {
-        let found = values(r#"{"a": 1} then {"a": [1, 2]} and {"b": 3}"#, |value, _| value.get("a").cloned());
+        let found =
+            values(r#"{"a": 1} then {"a": [1, 2]} and {"b": 3}"#, |value, _| value.get("a").cloned(), |_| false);
         assert_eq!(found.iter().map(|found| found.value.clone()).collect::<Vec<_>>(), [json!([1, 2]), json!(1)]);
     }
 

@@ -23,6 +23,10 @@ impl Reader<'_> {
         request: &ExtractionRequest,
         notes: &mut Notes,
     ) -> Field<Map<String, Value>> {
+        // Which of its fields were lost cannot be told.
+        if self.whole.broken {
+            return Err(Fault::WrongForm);
+        }
         let named = object.as_object().and_then(|fields| key(fields, shape::names("extraction")));
         let is_alone = self.answer.features.names() == ["extraction"];
         let value = match named {

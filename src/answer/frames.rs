@@ -4,14 +4,17 @@
 //! or fractions. One box says nothing about it; all boxes of an answer together may. The rule is careful, for a wrong
 //! change of frame ruins boxes that were right, while boxes left in a wrong frame are cut or dropped, which is said:
 //!
-//! 1. All values lie in `[0, 1]` and one of them is a fraction: fractions of the picture. As pixels or thousandths, every
-//!    box would lie within the first of them.
+//! 1. All values lie in `[0, 1]`, give or take a hair, and one of them is a fraction: fractions of the picture. As pixels
+//!    or thousandths, every box would lie within the first of them.
 //! 2. Otherwise, all boxes fit the frame that was asked for, give or take 2 % of an edge: they stay in it.
-//! 3. Otherwise, another frame is taken only if every box lies wholly inside it, at least three boxes (both, when there
-//!    are but two) reach out of the frame that was asked for, and one of them has its centre outside, so that it is more
-//!    than a box drawn too large. Told to write pixels, a model may have written the original's pixels or thousandths;
-//!    when both would fit, the answer stays as it is. Told to write thousandths, it may have written pixels of the picture
-//!    it saw or, when those do not fit, the original's.
+//! 3. Otherwise, another frame is taken only if every box lies wholly inside it and they reach over a good part of it and
+//!    far out of the frame that was asked for; at least half of the boxes that differ, three of them (both, when there are
+//!    but two), reach out of that frame, and one has its centre outside, so that it is more than a box drawn too large.
+//!    Told to write pixels, a model may have written the original's pixels, or thousandths of a picture that is smaller
+//!    than that both ways; when both would fit, the answer stays as it is. Told to write thousandths, it may have written
+//!    pixels of the picture it saw or, when those do not fit, the original's.
+
+use std::collections::HashSet;
 
 use crate::domain::{Coordinates, Frame, RawBox, Size};
 
@@ -33,6 +36,15 @@ const LEAST_EDGE: u32 = 16;
 
 /// How far a box may reach out of a frame and still be one that was drawn too large, as a part of the edge.
 const OVERSHOOT: f64 = 0.02;
+
+/// How far fractions may reach out of the picture: there is nothing else that they could be.
+const FRACTION_OVERSHOOT: f64 = 0.05;
+
+/// The part of an edge of another frame over which boxes written in it reach.
+const GOOD_PART: f64 = 0.5;
+
+/// How far boxes of another frame reach, in edges of the one that was asked for.
+const FAR_OUT: f64 = 1.25;
 
 impl Unit {
     /// The unit that was asked for.
@@ -84,26 +96,45 @@ pub(super) fn recognise(frame: &Frame, asked: Unit, boxes: &[RawBox]) -> Unit {
         let can_tell = axes.width >= LEAST_EDGE && axes.height >= LEAST_EDGE;
         return if can_tell { Unit::Fractions } else { asked };
     }
+    let boxes = distinct(boxes);
     let outside = boxes.iter().filter(|raw| !fits(raw, axes, OVERSHOOT)).count();
-    let is_plain = (outside >= 3 || outside == 2 && boxes.len() == 2) && boxes.iter().any(|raw| lies_beyond(raw, axes));
-    if !is_plain {
+    let are_many = outside >= 3 && 2 * outside >= boxes.len() || outside == 2 && boxes.len() == 2;
+    if !are_many || !boxes.iter().any(|raw| lies_beyond(raw, axes)) {
         return asked;
     }
-    let fitting = |unit: &&Unit| boxes.iter().all(|raw| fits(raw, unit.axes(frame), 0.0));
-    let mut others = asked.others().iter().filter(fitting);
-    match (others.next(), others.next()) {
-        (Some(_), Some(_)) if asked == Unit::ModelPixels => asked,
+    let mut others = asked.others().iter().filter(|unit| boxes.iter().all(|raw| fits(raw, unit.axes(frame), 0.0)));
+    let other = match (others.next(), others.next()) {
+        (Some(_), Some(_)) if asked == Unit::ModelPixels => return asked,
         (Some(other), _) => *other,
-        (None, _) => asked,
-    }
+        (None, _) => return asked,
+    };
+    let new = other.axes(frame);
+    let is_larger = new.width > axes.width && new.height > axes.height;
+    if reach(&boxes, axes, new) && (is_larger || other != Unit::PerMille) { other } else { asked }
 }
 
 fn values(raw: &RawBox) -> [f64; 4] {
     [raw.x1, raw.y1, raw.x2, raw.y2]
 }
 
+/// The boxes without those that say the same: one thing may be told as a label, a finding and a line.
+fn distinct(boxes: &[RawBox]) -> Vec<RawBox> {
+    let mut seen = HashSet::new();
+    boxes.iter().filter(|raw| seen.insert(values(raw).map(f64::to_bits))).copied().collect()
+}
+
+/// Whether boxes reach over a good part of the `other` frame along an edge, and there far out of the one asked for.
+fn reach(boxes: &[RawBox], asked: Size, other: Size) -> bool {
+    let reaches = |far: fn(&RawBox) -> f64, asked: u32, other: u32| {
+        let far = boxes.iter().map(far).fold(0.0, f64::max);
+        far > f64::from(other) * GOOD_PART && far > f64::from(asked) * FAR_OUT
+    };
+    reaches(|raw| raw.x1.max(raw.x2), asked.width, other.width)
+        || reaches(|raw| raw.y1.max(raw.y2), asked.height, other.height)
+}
+
 fn are_fractions(boxes: &[RawBox]) -> bool {
-    boxes.iter().flat_map(values).all(|value| (0.0..=1.0).contains(&value))
+    boxes.iter().flat_map(values).all(|value| (-FRACTION_OVERSHOOT..=1.0 + FRACTION_OVERSHOOT).contains(&value))
         && boxes.iter().flat_map(values).any(|value| value.fract() != 0.0)
 }
 
@@ -163,6 +194,30 @@ mod tests {
     }
 
     #[test]
+    fn a_few_boxes_that_ran_on_do_not_move_the_others() {
+        let lines = |count: u32| {
+            (0..count).map(|i| [100.0, f64::from(20 + 30 * i), 500.0, f64::from(45 + 30 * i)]).collect::<Vec<_>>()
+        };
+        assert_eq!(recognised(LARGE, SEEN, Unit::ModelPixels, &lines(34)), Unit::ModelPixels);
+        assert_eq!(recognised(LARGE, SEEN, Unit::ModelPixels, &lines(100)), Unit::OriginalPixels, "most lie below");
+    }
+
+    #[test]
+    fn one_box_told_three_times_is_one_box() {
+        let screen = [1300.0, 200.0, 1900.0, 500.0];
+        let boxes = [screen, [10.0, 20.0, 90.0, 80.0], screen, [300.0, 400.0, 500.0, 600.0], screen];
+        assert_eq!(recognised(LARGE, SEEN, Unit::ModelPixels, &boxes), Unit::ModelPixels);
+    }
+
+    #[test]
+    fn a_larger_original_alone_is_no_evidence() {
+        let guide = [[1200.0, 400.0, 1900.0, 800.0], [200.0, 600.0, 1900.0, 900.0], [1300.0, 200.0, 1800.0, 500.0]];
+        assert_eq!(recognised(LARGE, SEEN, Unit::ModelPixels, &guide), Unit::ModelPixels);
+        let low = [[200.0, 690.0, 900.0, 900.0], [100.0, 700.0, 1000.0, 850.0], [10.0, 650.0, 500.0, 710.0]];
+        assert_eq!(recognised([1280, 681], [1280, 681], Unit::ModelPixels, &low), Unit::ModelPixels);
+    }
+
+    #[test]
     fn thousandths_are_recognised_in_a_small_picture_only() {
         let boxes = [[700.0, 700.0, 950.0, 900.0], [10.0, 650.0, 1000.0, 1000.0], [690.0, 5.0, 990.0, 400.0]];
         assert_eq!(recognised([640, 480], [640, 480], Unit::ModelPixels, &boxes), Unit::PerMille);
@@ -185,6 +240,8 @@ mod tests {
             assert_eq!(recognised(LARGE, SEEN, asked, &[[0.0, 0.0, 1.0, 1.0]]), asked, "it may be a pixel");
             assert_eq!(recognised(LARGE, SEEN, asked, &[[0.1, 0.2, 0.5, 0.6], [0.0, 0.0, 9.0, 9.0]]), asked);
             assert_eq!(recognised(LARGE, SEEN, asked, &[]), asked);
+            let over = [[0.1, 0.2, 0.5, 0.6], [-0.01, 0.3, 0.7, 1.01]];
+            assert_eq!(recognised(LARGE, SEEN, asked, &over), Unit::Fractions, "a hair out of the picture");
         }
         assert_eq!(recognised([4, 4], [4, 4], Unit::ModelPixels, &[[0.1, 0.2, 0.5, 0.6]]), Unit::ModelPixels);
     }
@@ -199,7 +256,7 @@ mod tests {
             let asked = if per_mille { Unit::PerMille } else { Unit::ModelPixels };
             let (w, h) = (f64::from(asked.axes(&frame).width), f64::from(asked.axes(&frame).height));
             let boxes: Vec<_> = parts.iter().map(|(a, b, c, d)| raw([a * w, b * h, c * w, d * h])).collect();
-            prop_assume!(boxes.iter().flat_map(values).any(|value| value > 1.0));
+            prop_assume!(boxes.iter().flat_map(values).any(|value| value > 1.0 + FRACTION_OVERSHOOT));
             prop_assert_eq!(recognise(&frame, asked, &boxes), asked);
         }
 
@@ -212,7 +269,8 @@ mod tests {
             let asked = if per_mille { Unit::PerMille } else { Unit::ModelPixels };
             let boxes: Vec<_> = boxes.iter().map(|(a, b, c, d)| raw([*a, *b, *c, *d])).collect();
             let unit = recognise(&frame, asked, &boxes);
-            prop_assert!(unit == asked || boxes.iter().all(|raw| fits(raw, unit.axes(&frame), 0.0)));
+            let overshoot = if unit == Unit::Fractions { FRACTION_OVERSHOOT } else { 0.0 };
+            prop_assert!(unit == asked || boxes.iter().all(|raw| fits(raw, unit.axes(&frame), overshoot)));
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What fuzzing and the replay of its corpus run: any input at all, and what must hold of every reading.
 
 use super::{Answer, read};
-use crate::domain::{
-    BoundingBox, Coordinates, ExtractionRequest, Features, Findings, Frame, LabelsRequest, SensitivityRequest, Size,
-    StopReason,
+use crate::{
+    domain::{
+        BoundingBox, Coordinates, ExtractionRequest, Features, Findings, Frame, LabelsRequest, SensitivityRequest,
+        Size, StopReason,
+    },
+    json_schema,
 };
 
 /// An answer as the corpus holds it.
@@ -69,6 +72,21 @@ pub fn answer_reader(data: &[u8]) {
         assert_eq!(reading.findings.missing.is_empty(), reading.mistakes.is_empty(), "what is missing has a mistake");
         let joined = reading.clone().joined(reading.clone());
         assert_eq!(joined, reading, "a reading joined with itself is itself");
+    }
+}
+
+/// Checks, adapts and validates any JSON as a caller's schema, the first line, with any JSON as a value for it.
+pub fn json_schema(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (schema, value) = text.split_once('\n').unwrap_or((text, "{}"));
+    let Ok(schema) = serde_json::from_str(schema) else { return };
+    // Nothing that was refused goes further.
+    if json_schema::check(&schema).is_err() {
+        return;
+    }
+    let _ = json_schema::adapt(&schema);
+    if let Ok(value) = serde_json::from_str(value) {
+        let _ = json_schema::violations(&schema, &value);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Two answers to one question, of which the second was asked for because the first was not whole.
 
 use super::Reading;
-use crate::domain::{Findings, Warning, WarningCode};
+use crate::domain::{Findings, Verdict, Warning, WarningCode};
 
 impl Reading {
     /// Whether the answer ended before it was complete: its lists may lack entries.
@@ -9,15 +9,24 @@ impl Reading {
         self.warnings.iter().any(|warning| warning.code == WarningCode::OutputTruncated)
     }
 
-    /// What this reading and a `later` one of the same question hold together: of each feature the later's where it has it.
+    /// What this reading and a `later` one of the same question hold together: of each feature the later's where it has it,
+    /// unless its labels are cut or its verdict is unclear where this one's are not.
     /// Where nothing of this one is needed, nothing is left of its warnings either; else each code is said once, in the
     /// later's words.
     pub fn joined(self, later: Self) -> Self {
+        let labels_cut = is_cut(&later.findings) && self.findings.labels.is_some() && !is_cut(&self.findings);
+        let unclear = is_unclear(&later.findings) && self.findings.sensitivity.is_some() && !is_unclear(&self.findings);
         let needed = held(&self.findings).into_iter().any(|name| !held(&later.findings).contains(&name));
-        if !needed {
+        if !needed && !labels_cut && !unclear {
             return later;
         }
-        let (first, second) = (self.findings, later.findings);
+        let (first, mut second) = (self.findings, later.findings);
+        if labels_cut {
+            second.labels = None;
+        }
+        if unclear {
+            second.sensitivity = None;
+        }
         let mut findings = Findings {
             description: second.description.or(first.description),
             sensitivity: second.sensitivity.or(first.sensitivity),
@@ -33,6 +42,14 @@ impl Reading {
         let mistakes = if findings.missing.is_empty() { Vec::new() } else { later.mistakes };
         Self { findings, warnings: once_each(self.warnings, later.warnings), mistakes }
     }
+}
+
+fn is_cut(findings: &Findings) -> bool {
+    findings.labels.as_ref().is_some_and(|labels| labels.truncated)
+}
+
+fn is_unclear(findings: &Findings) -> bool {
+    findings.sensitivity.as_ref().is_some_and(|sensitivity| sensitivity.verdict == Verdict::Uncertain)
 }
 
 /// The features that were found, by name.
@@ -90,6 +107,17 @@ mod tests {
         let first = reading(Some("old"), None, &[WarningCode::OutputTruncated], "first");
         let later = reading(Some("new"), Some(Labels::default()), &[], "later");
         assert_eq!(first.joined(later.clone()), later);
+    }
+
+    #[test]
+    fn labels_that_are_cut_replace_none_that_are_whole() {
+        let whole = Labels { labels: Vec::new(), truncated: false };
+        let cut = Labels { truncated: true, ..whole.clone() };
+        let first = || reading(Some("old"), Some(whole.clone()), &[], "first");
+        let later = |labels| reading(Some("new"), Some(labels), &[WarningCode::OutputTruncated], "later");
+        let joined = first().joined(later(cut)).findings;
+        assert_eq!((joined.description.as_deref(), joined.labels), (Some("new"), Some(whole.clone())));
+        assert_eq!(first().joined(later(whole.clone())), later(whole.clone()));
     }
 
     #[test]

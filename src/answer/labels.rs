@@ -14,13 +14,15 @@ impl Reader<'_> {
     pub(super) fn labels(&self, object: &Value, request: &LabelsRequest, notes: &mut Notes) -> Field<Vec<Label>> {
         let value = self.decoded(field(object, shape::names("labels")).ok_or(Fault::Absent)?, notes);
         let mut labels = Merged::default();
-        for item in items(&value).ok_or(Fault::WrongForm)?.iter() {
+        let items = items(&value).ok_or(Fault::WrongForm)?;
+        for item in items.iter() {
             match self.label(item, notes) {
                 Some(label) => labels.add(label),
                 None => notes.entry_dropped(),
             }
         }
         let mut labels = labels.labels;
+        self.readable(labels.len(), items.len())?;
         if self.answer.filter_vocabulary && !request.vocabulary.is_empty() {
             labels.retain(|label| request.vocabulary.iter().any(|word| word.trim().to_lowercase() == label.name));
         }
@@ -29,10 +31,11 @@ impl Reader<'_> {
                 .instances
                 .sort_by(|a, b| order((a.confidence, a.bounding_box.area()), (b.confidence, b.bounding_box.area())));
         }
-        quality::labels(&mut labels, notes);
+        // First, so that what nobody sees takes no place from what is seen.
         if let Some(least) = request.min_confidence {
             labels = labels.into_iter().filter_map(|label| confident(label, least)).collect();
         }
+        quality::labels(&mut labels, notes);
         labels.sort_by(|a, b| order((a.confidence, area(a)), (b.confidence, area(b))));
         labels.truncate(request.max_results as usize);
         Ok(labels)

@@ -97,7 +97,7 @@ pub fn read(answer: &Answer<'_>) -> Result<Reading, Unreadable> {
         notes.output_repaired();
     }
     let cut = found.cut || answer.stop_reason == StopReason::MaxTokens;
-    let reading = read_object(answer, cut, &found.value, notes);
+    let reading = read_object(answer, Whole { cut, broken: found.broken }, &found.value, notes);
     if reading.findings.missing.len() == answer.features.names().len() {
         let reason = reading.findings.missing.iter().map(describe).collect::<Vec<_>>().join("; ");
         return Err(Unreadable { reason, mistakes: reading.mistakes });
@@ -125,30 +125,44 @@ fn describe(missing: &MissingFeature) -> String {
 /// The object that holds the features. Where a text holds several, the longest counts, and the others fill what it lacks.
 fn find(answer: &Answer<'_>) -> Result<Found, Unreadable> {
     let asked = answer.features;
-    let mut found = extract::values(answer.text, |value, whole| shape::answer(value, asked, whole)).into_iter();
+    let accept = |value, whole| shape::answer(value, asked, whole);
+    let is_field = |name: &str| shape::is_field(name, asked);
+    let behind = answer.text.rsplit_once("</thinking>").map(|(_, behind)| extract::values(behind, accept, is_field));
+    let found = behind.filter(|found| !found.is_empty());
+    let mut found = found.unwrap_or_else(|| extract::values(answer.text, accept, is_field)).into_iter();
+    let tags = || asked.sensitivity.is_some().then(|| sensitivity::in_tags(answer.text)).flatten();
     if let Some(mut first) = found.next() {
         for other in found {
             if shape::fill(&mut first.value, other.value, asked) {
                 first.repaired |= other.repaired;
                 first.cut |= other.cut;
+                first.broken |= other.broken;
             }
+        }
+        if !is_json(answer.text)
+            && let Some(value) = tags()
+        {
+            first.repaired |= shape::fill(&mut first.value, value, asked);
         }
         return Ok(first);
     }
-    if asked.sensitivity.is_some()
-        && let Some(value) = sensitivity::in_tags(answer.text)
-    {
-        return Ok(Found { value, repaired: true, cut: false });
+    if let Some(value) = tags() {
+        return Ok(Found { value, repaired: true, cut: false, broken: false });
     }
     let reason = if answer.text.trim().is_empty() { EMPTY } else { "it holds no JSON that answers" };
     Err(Unreadable { reason: reason.to_owned(), mistakes: faults::no_answer(&asked.names()) })
 }
 
+/// Whether a text is nothing but JSON, in which tags are words of a field.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[']) && text.trim_end().ends_with(['}', ']'])
+}
+
 /// Reads the features as they were asked for and, when all of their numbers together show that the model counted
 /// otherwise, once more as it did.
-fn read_object(answer: &Answer<'_>, cut: bool, object: &Value, notes: Notes) -> Reading {
+fn read_object(answer: &Answer<'_>, whole: Whole, object: &Value, notes: Notes) -> Reading {
     let asked = Unit::asked(answer.coordinates);
-    let reader = Reader { answer, cut, frame: asked.frame(answer.frame), percent: false };
+    let reader = Reader { answer, whole, frame: asked.frame(answer.frame), percent: false };
     let mut seen = notes.clone();
     let reading = reader.features(object, &mut seen);
     let unit = frames::recognise(answer.frame, asked, seen.boxes());
@@ -169,16 +183,25 @@ fn read_object(answer: &Answer<'_>, cut: bool, object: &Value, notes: Notes) -> 
     Reading { warnings: notes.into_warnings(), ..reading }
 }
 
-/// Whether confidences were written as percent: all above 1 and at most 100, and not all on a scale to ten.
+/// Whether confidences were written as percent: all at most 100, none a part of one, and not all on a scale to ten.
 fn are_percent(confidences: &[f64]) -> bool {
-    confidences.iter().all(|number| *number > 1.0 && *number <= 100.0)
+    confidences.iter().all(|number| (0.0..=100.0).contains(number) && !(*number > 0.0 && *number < 1.0))
         && confidences.iter().any(|number| *number > 10.0)
+}
+
+/// Whether there is all of an answer.
+#[derive(Clone, Copy)]
+struct Whole {
+    /// It ended before it was complete.
+    cut: bool,
+    /// It broke in the middle: what was lost cannot be told.
+    broken: bool,
 }
 
 /// Reads the features out of the answer's object, with boxes and confidences in one way.
 struct Reader<'a> {
     answer: &'a Answer<'a>,
-    cut: bool,
+    whole: Whole,
     /// Places boxes.
     frame: Frame,
     /// Confidences are percent.
@@ -200,7 +223,7 @@ impl Reader<'_> {
             findings.sensitivity = self.sensitivity(object, notes).map_err(|why| miss("sensitivity", why)).ok();
         }
         if let Some(request) = &asked.labels {
-            let labels = self.labels(object, request, notes).map(|labels| Labels { labels, truncated: self.cut });
+            let labels = self.labels(object, request, notes).map(|labels| Labels { labels, truncated: self.whole.cut });
             findings.labels = labels.map_err(|why| miss("labels", why)).ok();
         }
         if asked.text {
@@ -215,6 +238,11 @@ impl Reader<'_> {
         findings.missing = faults.iter().map(|(name, fault)| fault.missing(name)).collect();
         let mistakes = faults.iter().flat_map(|(name, fault)| fault.mistakes(name)).collect();
         Reading { findings, warnings: Vec::new(), mistakes }
+    }
+
+    /// A list of `kept` entries of `all` that were written. Where none could be read, nothing is known of what is there.
+    fn readable(&self, kept: usize, all: usize) -> Field<()> {
+        if kept == 0 && (all > 0 || self.whole.broken) { Err(Fault::WrongForm) } else { Ok(()) }
     }
 
     /// The box of an entry that may have none.
@@ -238,6 +266,11 @@ impl Reader<'_> {
 fn prose(object: &Value, feature: &str) -> Field<String> {
     let value = field(object, shape::names(feature)).ok_or(Fault::Absent)?;
     let inner = field(value, &["text", "value", "content", "description", "answer"]).unwrap_or(value);
+    if let Some(lines) = inner.as_array().filter(|lines| !lines.is_empty() && lines.iter().all(Value::is_string)) {
+        let lines: Vec<&str> = lines.iter().filter_map(Value::as_str).collect();
+        let text = lines.join("\n").trim().to_owned();
+        return if text.is_empty() { Err(Fault::Absent) } else { Ok(text) };
+    }
     let said = if feature == "prompt" { words(inner) } else { inner.as_str().map(Cow::Borrowed) };
     match said {
         Some(text) if text.trim().is_empty() => Err(Fault::Absent),

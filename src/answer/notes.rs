@@ -30,7 +30,7 @@ impl Notes {
     }
 
     pub(super) fn output_truncated(&mut self) {
-        let message = "The model reached the most output tokens; lists may be cut. Raise options.max_output_tokens.";
+        let message = "The model reached the most output tokens; lists may be cut and an extraction may lack fields. Raise options.max_output_tokens.";
         self.add(WarningCode::OutputTruncated, message);
     }
 

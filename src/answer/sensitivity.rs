@@ -121,14 +121,17 @@ impl Reader<'_> {
             Value::String(_) | Value::Bool(_) => (Some(value.as_ref()), None),
             _ => return Err(Fault::WrongForm),
         };
-        let items = field(&value, &["findings", "items", "categories"]).map(|items| self.decoded(items, notes));
-        let mut findings: Vec<SensitiveFinding> = match items.as_deref() {
-            Some(Value::Array(items)) => items.iter().filter_map(|item| self.finding(item, notes)).collect(),
-            _ => Vec::new(),
+        let said = said.ok_or(Fault::Absent)?;
+        let listed = field(&value, &["findings", "items", "categories"]).map(|items| self.decoded(items, notes));
+        let items = match listed.as_deref() {
+            Some(Value::Array(items)) => items.as_slice(),
+            // One that stands in no list.
+            other => other.map_or(&[][..], std::slice::from_ref),
         };
+        let mut findings: Vec<SensitiveFinding> = items.iter().filter_map(|item| self.finding(item, notes)).collect();
         quality::findings(&mut findings, notes);
         let mut verdict =
-            said.and_then(verdict).unwrap_or_else(|| notes.verdict_unclear("the model gave none that is known"));
+            verdict_of(said).unwrap_or_else(|| notes.verdict_unclear("the model gave none that is known"));
         if verdict == Verdict::NotSensitive && !findings.is_empty() {
             verdict = notes.verdict_unclear("the model found nothing sensitive, yet listed findings");
         }
@@ -156,11 +159,15 @@ pub(super) fn in_tags(text: &str) -> Option<Value> {
 }
 
 fn tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let (_, inner) = text.split_once(&format!("<{name}>"))?;
-    Some(inner.split_once(&format!("</{name}>"))?.0.trim())
+    // Of the same length, so that places are the same in both.
+    let plain = text.to_ascii_lowercase();
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    let start = plain.find(&open)? + open.len();
+    let length = plain.get(start..)?.find(&close)?;
+    text.get(start..start + length).map(str::trim)
 }
 
-fn verdict(value: &Value) -> Option<Verdict> {
+fn verdict_of(value: &Value) -> Option<Verdict> {
     let said = words(value)?.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase().replace([' ', '-'], "_");
     let meanings =
         [(SENSITIVE, Verdict::Sensitive), (NOT_SENSITIVE, Verdict::NotSensitive), (UNCERTAIN, Verdict::Uncertain)];

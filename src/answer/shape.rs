@@ -42,9 +42,31 @@ pub(super) fn names(feature: &str) -> &'static [&'static str] {
         "sensitivity" => &["sensitivity"],
         "labels" => &["labels", "objects", "detections"],
         "text" => &["text", "ocr"],
-        "prompt" => &["answer"],
+        "prompt" => &["answer", "prompt"],
         _ => &["extraction"],
     }
+}
+
+const FEATURES: [&str; 6] = ["description", "sensitivity", "labels", "text", "prompt", "extraction"];
+
+/// Whether an answer may begin with a field of this name: a feature, what a model wraps around them, or a field of the only
+/// feature that was asked for.
+pub(super) fn is_field(name: &str, features: &Features) -> bool {
+    let lone: &[&str] = match features.names().as_slice() {
+        ["sensitivity"] => VERDICT_NAMES,
+        ["text"] => &["lines", "content"],
+        ["labels"] => &["name", "label"],
+        ["extraction"] => {
+            let schema = features.extraction.as_ref().and_then(|request| request.schema.get("properties"));
+            if schema.is_some_and(|properties| properties.get(name).is_some()) {
+                return true;
+            }
+            &[]
+        }
+        _ => &[],
+    };
+    let known = FEATURES.into_iter().flat_map(names).chain(&WRAPPERS).chain(lone);
+    known.into_iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// The object that has the fields asked for, if `value` holds one: itself, or wrapped in an object, a list or a string. A
@@ -90,8 +112,15 @@ fn unwrap(value: Value, features: &Features, asked: &[&str], depth: usize) -> Op
 }
 
 fn object(mut fields: Map<String, Value>, features: &Features, asked: &[&str], depth: usize) -> Option<Value> {
-    if asked.iter().any(|name| key(&fields, names(name)).is_some()) {
-        return Some(Value::Object(fields));
+    let held = count(&fields, asked);
+    if held > 0 || asked == ["extraction"] {
+        let inner = inside(&fields, features, asked, depth);
+        if inner.is_some() || is_definition(&fields, asked) {
+            return inner;
+        }
+        if held > 0 {
+            return Some(Value::Object(fields));
+        }
     }
     if let [name] = asked
         && is_lone(name, &fields, features)
@@ -111,11 +140,54 @@ fn object(mut fields: Map<String, Value>, features: &Features, asked: &[&str], d
     None
 }
 
+/// How many of the features an object has.
+fn count(fields: &Map<String, Value>, asked: &[&str]) -> usize {
+    asked.iter().filter(|name| key(fields, names(name)).is_some()).count()
+}
+
+/// The answer inside an object that has fields of the same names itself: the definition or the call of a tool, a schema or
+/// a block of content around it.
+fn inside(fields: &Map<String, Value>, features: &Features, asked: &[&str], depth: usize) -> Option<Value> {
+    if get(fields, &["type"]).is_some_and(|kind| kind == "text")
+        && let Some(block @ Value::String(_)) = get(fields, &["text"])
+        && let Some(answer) = unwrap(block.clone(), features, asked, depth + 1)
+    {
+        return Some(answer);
+    }
+    let held = count(fields, asked);
+    let better = |inner: &Value| {
+        let found = inner.as_object().map_or(0, |inner| count(inner, asked));
+        found > held || found == held && found > 0 && is_definition(fields, asked)
+    };
+    // A caller's own data may have fields with the names of wrappers.
+    let names_it = |inner: &&Value| {
+        let decoded = inner.as_str().and_then(decode);
+        asked != ["extraction"] || field(decoded.as_ref().unwrap_or(*inner), names("extraction")).is_some()
+    };
+    let wrapped = WRAPPERS.iter().filter_map(|wrapper| get(fields, &[wrapper])).filter(names_it);
+    wrapped.filter_map(|inner| unwrap(inner.clone(), features, asked, depth + 1)).find(better)
+}
+
+/// Whether an object tells what an answer looks like, or calls a tool with it, rather than being one.
+fn is_definition(fields: &Map<String, Value>, asked: &[&str]) -> bool {
+    let has = |names: &[&str]| get(fields, names).is_some_and(Value::is_object);
+    let is_schema = |value: &Value| {
+        let kinds = ["string", "object", "array", "number", "integer", "boolean"];
+        field(value, &["type"]).and_then(Value::as_str).is_some_and(|kind| kinds.contains(&kind))
+    };
+    let held: Vec<&Value> = asked.iter().filter_map(|name| get(fields, names(name))).collect();
+    get(fields, &["type"]).is_some_and(|kind| kind == "object") && has(&["properties"])
+        || get(fields, &["name"]).is_some_and(Value::is_string)
+            && has(&["input_schema", "parameters", "arguments", "input"])
+            && asked != ["extraction"]
+        || !held.is_empty() && asked != ["extraction"] && held.into_iter().all(is_schema)
+}
+
 /// Whether an object is itself the one feature that was asked for.
 fn is_lone(name: &str, fields: &Map<String, Value>, features: &Features) -> bool {
     let has = |names: &[&str]| get(fields, names).is_some();
     match name {
-        "sensitivity" => has(VERDICT_NAMES),
+        "sensitivity" => get(fields, VERDICT_NAMES).is_some_and(|verdict| verdict.is_string() || verdict.is_boolean()),
         "text" => has(&["lines"]),
         "labels" => has(&["name", "label"]) && (has(&["instances", "confidence"]) || has(BOX_NAMES)),
         "extraction" => {

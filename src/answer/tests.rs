@@ -1,4 +1,5 @@
 mod bad_answers;
+mod broken;
 mod properties;
 
 use serde_json::json;
@@ -190,4 +191,20 @@ fn the_prompt_alone_is_answered_by_the_text_as_it_is() {
     let text = "<result>YES</result>\n<reason>이미지에는 많은 사람들이 모여 있습니다.</reason>";
     assert_eq!(read_text(text, &features, &summit()).unwrap().findings.answer.as_deref(), Some(text));
     assert_eq!(read_text(" \n", &features, &summit()).unwrap_err().reason, "it is empty");
+}
+
+#[test]
+fn data_of_the_caller_with_the_names_of_wrappers_is_no_wrapper() {
+    let schema = json!({"type": "object", "properties": {"total": {"type": "number"}, "name": {}, "parameters": {}, "data": {}}});
+    let extraction = crate::domain::ExtractionRequest { schema, instruction: String::new() };
+    let features = Features { extraction: Some(extraction), ..Default::default() };
+    for (text, total) in [
+        (r#"{"total": 5, "data": {"total": 1}}"#, 5),
+        (r#"{"extraction": {"total": 5, "data": {"total": 1}}}"#, 5),
+        (r#"{"name": "report_analysis", "parameters": {"extraction": {"total": 5}}}"#, 5),
+        (r#"{"name": "report_analysis", "arguments": "{\"extraction\": {\"total\": 5}}"}"#, 5),
+    ] {
+        let values = read_text(text, &features, &summit()).unwrap().findings.extraction.unwrap();
+        assert_eq!(values.get("total"), Some(&json!(total)), "{text}");
+    }
 }

@@ -22,7 +22,11 @@ impl Reader<'_> {
             other => Cow::Borrowed(other),
         };
         let lines = match lines.as_ref() {
-            Value::Array(items) => items.iter().filter_map(|item| self.line(item, notes)).collect(),
+            Value::Array(items) => {
+                let lines: Vec<_> = items.iter().filter_map(|item| self.line(item, notes)).collect();
+                self.readable(lines.len(), items.iter().filter(|item| !is_blank(item)).count())?;
+                lines
+            }
             Value::String(text) => text.lines().map(unplaced).collect(),
             _ => return Err(Fault::WrongForm),
         };
@@ -39,6 +43,10 @@ impl Reader<'_> {
         };
         Some(TextLine { text: text.into_owned(), bounding_box: self.optional_box(item, notes) })
     }
+}
+
+fn is_blank(item: &Value) -> bool {
+    item.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
 /// Lines that were written as JSON in a string. Any other string in brackets is text of the picture.

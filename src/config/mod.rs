@@ -67,7 +67,7 @@ pub struct ServerArgs {
     #[arg(long, env = "SIGHTLINE_MIN_MODEL_TIME", default_value = "100ms", value_name = "TIME", value_parser = time)]
     pub min_model_time: Duration,
 
-    /// Most calls of the model for one request: after throttling and faults of the service it is asked again.
+    /// Most calls of one model for one question: after throttling and faults of the service it is asked again.
     #[arg(long, env = "SIGHTLINE_MAX_MODEL_ATTEMPTS", default_value_t = 3, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=10))]
     pub max_model_attempts: u32,

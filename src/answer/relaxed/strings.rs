@@ -3,7 +3,7 @@
 use super::{Parser, Read, is_blank};
 
 /// Whether a string begins with this: JSON's quote, JavaScript's, or one that a word processor makes.
-pub(super) fn opens_string(quote: char) -> bool {
+pub(in crate::answer) fn opens_string(quote: char) -> bool {
     matches!(quote, '"' | '\'' | '`' | '“' | '”' | '„' | '‘' | '’' | '«')
 }
 
@@ -17,6 +17,14 @@ fn closes_string(open: char, quote: char) -> bool {
 }
 
 impl Parser<'_> {
+    /// A string that ends at its first quote: a key has none inside it.
+    pub(super) fn plain_string(&mut self, quote: char) -> Read<String> {
+        let inner_quotes = std::mem::replace(&mut self.inner_quotes, false);
+        let read = self.string(quote);
+        self.inner_quotes = inner_quotes;
+        read
+    }
+
     /// A string that begins with `quote`.
     pub(super) fn string(&mut self, quote: char) -> Read<String> {
         self.take();

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, fs, path::Path};
 use crate::{
     answer::{
         Reading, Unreadable,
-        fuzzing::{Input, answer_reader},
+        fuzzing::{Input, answer_reader, json_schema},
         read,
     },
     domain::{BoundingBox, MissingCause, Warning},
@@ -41,6 +41,16 @@ fn the_corpus_keeps_every_promise() {
     for (name, bytes) in corpus("answer_reader") {
         println!("{name}");
         answer_reader(&bytes);
+    }
+}
+
+#[test]
+fn the_corpus_of_schemas_is_checked_to_its_end() {
+    let inputs = corpus("json_schema");
+    assert!(inputs.len() >= 5, "{} schemas", inputs.len());
+    for (name, bytes) in inputs {
+        println!("{name}");
+        json_schema(&bytes);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-/// What each call of a model earns: retries are at most a fifth of the calls over time.
+/// What each question to a model earns: beside what time earns, retries are at most a fifth of the calls.
 const EARNED_BY_A_CALL: f64 = 0.2;
 /// What each second earns, so that a server with few calls may retry too.
 const EARNED_BY_A_SECOND: f64 = 1.0;
