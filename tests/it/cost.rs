@@ -8,7 +8,7 @@ use crate::support::{
     bedrock::Reply,
     images::Scene,
     many::{config, features, inline, item},
-    models::{SONNET_5, about, about_picture, answer, everything, scene, to, usage_of, with},
+    models::{NOVA, SONNET_5, about, about_picture, answer, everything, scene, to, usage_of, with},
     service::{Service, describe, prompt},
 };
 
@@ -132,6 +132,10 @@ async fn the_cost_is_known_before_a_cent_is_spent() {
         assert_eq!(before.image, after.image);
     }
     assert_eq!(cost(&expected(&service, to("secret", about(describe()))).await), None);
+    // Nova has a price and no rule for pictures: what the words alone cost would mislead.
+    let nova = expected(&service, to(NOVA, about(describe()))).await;
+    assert_eq!((cost(&nova), usage_of(&nova).image_token_count), (None, 0));
+    assert!(usage_of(&nova).input_token_count > 0);
 }
 
 /// A throttled service still tells what a request would cost, and how the picture would be seen.

@@ -41,6 +41,17 @@ async fn one_id_means_one_request() {
     service.analyze(about(prompt("Which colour?"))).await.expect("an answer");
 }
 
+/// A refreshed result is kept, and with it the id: who lost it asks for it again.
+#[tokio::test]
+async fn a_repeated_refresh_is_not_paid_again_once_it_is_kept() {
+    let service = keeping().await;
+    let request = |id| named(id, mode(about(describe()), CacheMode::Refresh));
+    service.analyze(request("order-7")).await.expect("an answer");
+    assert_free(&service.analyze(request("order-7")).await.expect("an answer"));
+    service.analyze(request("order-8")).await.expect("an answer");
+    assert_eq!(service.bedrock.requests().len(), 2, "another id is another request to refresh");
+}
+
 /// A retry of a call whose answer was lost is not paid for, even when its caller wants nothing from a cache.
 #[tokio::test]
 async fn a_repeated_request_shares_its_own_call_without_a_cache() {
