@@ -80,6 +80,9 @@ fn scan(
 ) -> Vec<(usize, Found)> {
     let mut found = Vec::new();
     let (mut end, mut left) = (0, text.len().saturating_mul(MOST_READ.0).saturating_add(MOST_READ.1));
+    // Looked for once: a text may hold very many values, and its end be far from all of them.
+    let fences: Vec<usize> = text.match_indices("```").map(|(at, _)| at).collect();
+    let next_fence = |from: usize| fences.get(fences.partition_point(|at| *at < from)).copied().unwrap_or(text.len());
     for (start, _) in text.match_indices(['{', '[']) {
         // Inside an answer that was already found.
         if start < end {
@@ -95,7 +98,8 @@ fn scan(
             left = left.saturating_sub(reached);
             parsed = salvaged;
         } else if begins && let Some(whole) = parsed.take_if(|parsed| !parsed.cut) {
-            let behind = behind(&whole, rest);
+            let length = whole.length;
+            let behind = behind(&whole, rest.get(..next_fence(start + length) - start).unwrap_or(rest));
             broken = behind != Behind::Prose;
             parsed = (behind != Behind::Rest).then_some(whole);
         }
@@ -106,10 +110,11 @@ fn scan(
         });
         broken |= begins && cut && answer.is_none();
         // What stands in an answer that broke is part of it, never an answer itself.
-        let taken = if broken { next_fence(rest, length) } else { length };
         // Nor does it in JSON that is none, such as a schema that was told again.
-        if broken || answer.is_some() || begins && length > 0 {
-            end = start + taken;
+        if broken {
+            end = next_fence(start + length);
+        } else if answer.is_some() || begins && length > 0 {
+            end = start + length;
         }
         found.extend(answer.map(|answer| (length, answer)));
         if left == 0 || found.len() == MOST_FOUND {
@@ -152,6 +157,7 @@ enum Behind {
     Rest,
 }
 
+/// What stands behind a value at the beginning of `text`, which ends at the next fence.
 fn behind(parsed: &Parsed, text: &str) -> Behind {
     let all = text.get(parsed.length..).unwrap_or_default();
     let rest = all.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '}' | ']'));
@@ -161,7 +167,6 @@ fn behind(parsed: &Parsed, text: &str) -> Behind {
             return Behind::More;
         }
     }
-    let rest = rest.split("```").next().unwrap_or_default();
     let next = rest.match_indices(['{', '[']).map(|(at, _)| at);
     let next = next.into_iter().find(|at| begins_json(rest.get(*at..).unwrap_or_default(), |_| false));
     let rest = rest.get(..next.unwrap_or(rest.len())).unwrap_or_default();
@@ -177,12 +182,6 @@ fn ends_json(text: &str) -> bool {
     let last = parts.last().map_or("", |part| part.trim());
     parts.len().is_multiple_of(2) && parts.iter().skip(1).any(closes)
         || parts.len() > 1 && (last == ":" || last.ends_with(['}', ']']))
-}
-
-/// Where a text goes on behind an answer that broke: at the next fence, else nowhere.
-fn next_fence(text: &str, from: usize) -> usize {
-    let rest = text.get(from..).unwrap_or_default();
-    rest.find("```").map_or(text.len(), |at| from + at)
 }
 
 #[cfg(test)]
@@ -232,6 +231,13 @@ mod tests {
     fn the_answer_is_found_behind_many_brackets() {
         let text = format!("{}{{\"a\": 1}}", "[1, 2, 3, 4] ".repeat(500));
         assert_eq!(find(&text).unwrap().value, json!({"a": 1}));
+    }
+
+    /// Of no use to anybody, and read all the same: time grows with the text, not with its square.
+    #[test]
+    fn a_text_of_very_many_values_is_read_to_its_end() {
+        let text = "{\"labels\":[}".repeat(10_000);
+        assert_eq!(find(&text), None);
     }
 
     #[test]
