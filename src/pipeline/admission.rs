@@ -52,7 +52,7 @@ struct Turns {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A worker that prepares a picture, until it is dropped.
+/// A worker for what takes CPU, until it is dropped.
 #[derive(Debug)]
 pub struct Worker {
     _permits: Vec<OwnedSemaphorePermit>,
@@ -115,6 +115,14 @@ impl Admission {
         Ok(self.slot(None, vec![slot.map_err(overloaded)?], Duration::ZERO))
     }
 
+    /// Waits for a worker, beside single requests.
+    ///
+    /// # Errors
+    /// [`AnalyzeError::Internal`] when the process is ending.
+    pub async fn worker(&self) -> Result<Worker, AnalyzeError> {
+        Ok(Worker { _permits: acquire([&self.all.workers], 1).await? })
+    }
+
     fn slot(&self, turns: Option<Arc<Turns>>, slots: Vec<OwnedSemaphorePermit>, waited: Duration) -> Slot {
         Slot { admission: self.clone(), turns, waited, weight: Vec::new(), _slots: slots }
     }
@@ -130,6 +138,21 @@ impl OpenStream {
         let Admission { all, streams, .. } = &self.admission;
         let slots = acquire([&streams.slots, &all.slots], 1).await?;
         Ok(self.admission.slot(Some(Arc::clone(&self.turns)), slots, started.elapsed()))
+    }
+}
+
+impl Worker {
+    /// Works off the async threads. The worker is taken until the work is done, also when the caller has left: it bounds work,
+    /// not waiting.
+    ///
+    /// # Errors
+    /// [`AnalyzeError::Internal`] when the work panics.
+    pub async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, AnalyzeError> {
+        let done = tokio::task::spawn_blocking(move || {
+            let _held = self;
+            work()
+        });
+        done.await.map_err(|error| AnalyzeError::Internal { detail: error.to_string() })
     }
 }
 
@@ -191,13 +214,13 @@ impl Slot {
     /// [`AnalyzeError::Internal`] when the process is ending.
     pub async fn worker(&mut self) -> Result<Worker, AnalyzeError> {
         let started = Instant::now();
-        let all = &self.admission.all.workers;
-        let permits = match &self.turns {
-            Some(turns) => acquire([&turns.workers, &self.admission.streams.workers, all], 1).await?,
-            None => acquire([all], 1).await?,
+        let Admission { all, streams, .. } = &self.admission;
+        let worker = match &self.turns {
+            Some(turns) => Worker { _permits: acquire([&turns.workers, &streams.workers, &all.workers], 1).await? },
+            None => self.admission.worker().await?,
         };
         self.waited += started.elapsed();
-        Ok(Worker { _permits: permits })
+        Ok(worker)
     }
 
     /// Whether this is the place of an item of a stream, which waits for what it needs.
@@ -237,22 +260,10 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::pipeline::RetryPolicy;
+    use crate::pipeline::tests::limits;
 
     fn admission(max_in_flight: usize, max_in_flight_bytes: u64) -> Admission {
-        let retry =
-            RetryPolicy { max_attempts: 1, base: Duration::ZERO, cap: Duration::ZERO, min_call_time: Duration::ZERO };
-        Admission::new(&Limits {
-            max_image_bytes: 1 << 20,
-            max_pixels: 1 << 20,
-            max_in_flight,
-            max_in_flight_bytes,
-            max_streams: 1,
-            prepare_workers: 2,
-            cache_bytes: 0,
-            cache_ttl: Duration::from_secs(1),
-            retry,
-        })
+        Admission::new(&Limits { max_in_flight, max_in_flight_bytes, prepare_workers: 2, ..limits() })
     }
 
     fn unit(error: AnalyzeError) -> &'static str {

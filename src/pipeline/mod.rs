@@ -123,7 +123,7 @@ impl Analyzer {
     pub fn new(store: Arc<dyn ImageStore>, model: Arc<dyn VisionModel>, models: Models, limits: Limits) -> Self {
         let admission = Admission::new(&limits);
         let pixels = imaging::Limits { max_pixels: limits.max_pixels };
-        let asker = Arc::new(Asker::new(model, limits.retry, pixels, limits.prepare_workers));
+        let asker = Arc::new(Asker::new(model, limits.retry, pixels, admission.clone()));
         let shares = limits.cache_bytes > 0;
         let sharing = shares.then(|| Arc::new(Sharing::new(limits.cache_bytes, limits.cache_ttl)));
         Self { store, asker, models, limits, admission, sharing, flights: Flights::default() }

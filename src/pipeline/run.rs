@@ -83,7 +83,7 @@ impl<'a> Run<'a> {
         let facts = facts(&prepared);
         let (topic, picture) = (self.topic(), picture(prepared, bytes));
         let draft = self.analyzer.asker.draft(&topic, model, &picture);
-        let mut analysis = self.analysis(&facts, facts.model_size, file);
+        let mut analysis = self.analysis(&facts, picture.frame.model(), file);
         analysis.warnings.extend(draft.warnings());
         analysis.usage = draft.expected_usage();
         Ok(analysis)
@@ -163,14 +163,10 @@ impl<'a> Run<'a> {
         let limits = imaging::Limits { max_pixels: self.analyzer.limits.max_pixels };
         let target = imaging::Target { tier: model.tier, oversize: self.job.options.oversize };
         let started = Instant::now();
-        let work = tokio::task::spawn_blocking(move || {
-            // Held until the work is done, also when the caller has left: it bounds work, not waiting.
-            let _worker = worker;
-            imaging::prepare(&bytes, &limits, &target)
-        });
+        let work = worker.run(move || imaging::prepare(&bytes, &limits, &target));
         let outcome = self.job.deadline.bound(Stage::Prepare, work).await?;
         self.timing.prepare = started.elapsed();
-        Ok(outcome.map_err(|error| AnalyzeError::Internal { detail: error.to_string() })??)
+        Ok(outcome??)
     }
 
     fn topic(&self) -> Topic {
@@ -239,7 +235,6 @@ fn facts(prepared: &Prepared) -> PictureFacts {
         media_type: prepared.source_type.as_str(),
         size: prepared.frame.original(),
         exif_orientation: prepared.exif_orientation,
-        model_size: prepared.frame.model(),
         warnings: prepared.warnings.clone(),
     }
 }

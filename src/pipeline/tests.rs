@@ -43,22 +43,30 @@ impl VisionModel for Counting {
     }
 }
 
-/// An analyzer that prepares one picture at once and keeps results.
-fn analyzer(model: &Arc<Counting>) -> Arc<Analyzer> {
-    let retry =
-        RetryPolicy { max_attempts: 1, base: Duration::ZERO, cap: Duration::ZERO, min_call_time: Duration::ZERO };
-    let limits = Limits {
+/// Limits that nothing small meets: one attempt, one worker, no cache.
+pub(super) fn limits() -> Limits {
+    Limits {
         max_image_bytes: 1 << 20,
         max_pixels: 1 << 24,
         max_in_flight: 16,
         max_in_flight_bytes: 1 << 24,
-        max_streams: 2,
+        max_streams: 1,
         prepare_workers: 1,
-        cache_bytes: 1 << 20,
+        cache_bytes: 0,
         cache_ttl: Duration::from_secs(600),
-        retry,
-    };
+        retry: RetryPolicy {
+            max_attempts: 1,
+            base: Duration::ZERO,
+            cap: Duration::ZERO,
+            min_call_time: Duration::ZERO,
+        },
+    }
+}
+
+/// An analyzer that prepares one picture at once and keeps results.
+fn analyzer(model: &Arc<Counting>) -> Arc<Analyzer> {
     let models = Models::new(Catalog::built_in().unwrap(), None, None).unwrap();
+    let limits = Limits { cache_bytes: 1 << 20, ..limits() };
     Arc::new(Analyzer::new(Arc::new(Nowhere), model.clone(), models, limits))
 }
 

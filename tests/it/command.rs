@@ -39,6 +39,18 @@ pub fn without_aws() -> Environment {
     ]
 }
 
+/// AWS at two endpoints, with a key for both.
+fn aws_at(s3: String, bedrock: String) -> Environment {
+    let mut environment = without_aws();
+    environment.extend([
+        ("AWS_ENDPOINT_URL_S3", s3),
+        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", bedrock),
+        ("AWS_ACCESS_KEY_ID", "AKID".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+    ]);
+    environment
+}
+
 /// `sightline serve` in a process of its own. Dropping it kills it.
 pub struct Server {
     pub address: SocketAddr,
@@ -93,12 +105,8 @@ async fn awss_own_variables_point_the_server_anywhere() {
     let (s3, bedrock) = (S3::start().await, Bedrock::start().await);
     s3.put("photos", "summit.jpeg", photo("summit.jpeg"));
     bedrock.push(Reply::tool(json!({"description": "A hall."})));
-    let mut environment = without_aws();
+    let mut environment = aws_at(s3.endpoint(), bedrock.endpoint());
     environment.extend([
-        ("AWS_ENDPOINT_URL_S3", s3.endpoint()),
-        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", bedrock.endpoint()),
-        ("AWS_ACCESS_KEY_ID", "AKID".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
         ("SIGHTLINE_LISTEN", "127.0.0.1:0".to_owned()),
         ("SIGHTLINE_MODEL", "us.anthropic.claude-haiku-4-5-20251001-v1:0".to_owned()),
     ]);
@@ -120,13 +128,7 @@ fn nobody() -> String {
 
 #[tokio::test]
 async fn endpoints_that_cannot_be_reached_are_unavailable() {
-    let mut environment = without_aws();
-    environment.extend([
-        ("AWS_ENDPOINT_URL_S3", nobody()),
-        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", nobody()),
-        ("AWS_ACCESS_KEY_ID", "AKID".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
-    ]);
+    let environment = aws_at(nobody(), nobody());
     let server = Server::start(&["--listen", "127.0.0.1:0"], &environment).await;
     let mut client = connect(server.address).await;
     let outcome = client.analyze_image(object("summit.jpeg", describe())).await;
@@ -308,14 +310,8 @@ async fn a_catalogue_of_the_operators_own_decides_what_is_called() {
     let text =
         format!("[aliases]\ndefault = \"house\"\n[models.house]\nextends = \"claude-sonnet-5\"\nid = \"{id}\"\n");
     std::fs::write(&file, text).unwrap();
-    let mut environment = without_aws();
-    environment.extend([
-        ("AWS_ENDPOINT_URL_S3", s3.endpoint()),
-        ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", bedrock.endpoint()),
-        ("AWS_ACCESS_KEY_ID", "AKID".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
-        ("SIGHTLINE_MODELS", file.to_str().unwrap().to_owned()),
-    ]);
+    let mut environment = aws_at(s3.endpoint(), bedrock.endpoint());
+    environment.extend([("SIGHTLINE_MODELS", file.to_str().unwrap().to_owned())]);
     let server = Server::start(&["--listen", "127.0.0.1:0"], &environment).await;
     let mut client = connect(server.address).await;
     let analysis =

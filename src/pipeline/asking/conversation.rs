@@ -100,11 +100,8 @@ async fn read(
     if features.extraction.is_none() {
         return Ok(read(&reply.text, features));
     }
-    let internal = |detail: String| AnalyzeError::Internal { detail };
-    let _worker = asker.worker(patience).await?;
     let (text, features) = (reply.text.clone(), features.clone());
-    let reading = tokio::task::spawn_blocking(move || read(&text, &features)).await;
-    reading.map_err(|error| internal(error.to_string()))
+    asker.worker(patience).await?.run(move || read(&text, &features)).await
 }
 
 fn is_a_no(error: &AnalyzeError) -> bool {
@@ -122,13 +119,9 @@ fn correction(first: &Try, draft: &Draft<'_>) -> Option<Correction> {
     };
     let complaint =
         prompt::complaint(&mistakes, is_cut, draft.strategy(), draft.topic.features.prompt_alone().is_some());
-    let end = shown_end(&first.reply.text);
-    Some(Correction { answer: first.reply.text.get(..end).unwrap_or_default().trim().to_owned(), complaint })
-}
-
-/// Where the part of a bad answer ends that is shown again.
-fn shown_end(text: &str) -> usize {
-    (0..=MOST_SHOWN.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default()
+    let text = &first.reply.text;
+    let shown = text.get(..text.floor_char_boundary(MOST_SHOWN)).unwrap_or_default();
+    Some(Correction { answer: shown.trim().to_owned(), complaint })
 }
 
 /// What both answers hold together.

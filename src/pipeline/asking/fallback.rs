@@ -22,8 +22,8 @@ pub(super) fn helps(error: &AnalyzeError) -> bool {
     )
 }
 
-/// Whether the failure of a fallback stands, whatever other models would say: it is the picture's or the question's, or the call may be paid
-/// already.
+/// Whether the failure of a fallback stands, whatever other models would say: it is the picture's or the question's, or the
+/// call may be paid already.
 pub(super) fn decides(error: &AnalyzeError) -> bool {
     match error {
         AnalyzeError::Model { error, .. } => matches!(
@@ -108,10 +108,10 @@ pub(super) async fn picture(
     if request.refuses_to_reduce() {
         return None;
     }
-    let _worker = asker.worker(patience).await.ok()?;
+    let worker = asker.worker(patience).await.ok()?;
     let (bytes, limits) = (picture.bytes.clone(), asker.limits);
     let target = imaging::Target { tier: model.tier, oversize: OversizePolicy::Resize };
-    let smaller = tokio::task::spawn_blocking(move || imaging::prepare(&bytes, &limits, &target)).await.ok()?.ok()?;
+    let smaller = worker.run(move || imaging::prepare(&bytes, &limits, &target)).await.ok()?.ok()?;
     let Encoded::New(bytes) = smaller.encoded else { return None };
     let size = smaller.frame.model();
     let text = format!("The picture was reduced to {size}, the size that {} sees.", model.id);

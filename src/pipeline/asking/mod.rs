@@ -20,9 +20,9 @@ use budget::RetryBudget;
 use circuit::Circuits;
 use pace::Paces;
 use refused::Refusals;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
+    Admission, Worker,
     error::{AnalyzeError, Stage},
     ports::VisionModel,
 };
@@ -43,8 +43,8 @@ pub(super) struct Asker {
     circuits: Circuits,
     paces: Paces,
     refusals: Refusals,
-    /// Pictures that are made smaller for a fallback, and answers that are held against a schema, at once.
-    workers: Semaphore,
+    /// Whose workers make pictures smaller for a fallback, and hold answers against a schema.
+    admission: Admission,
 }
 
 /// What is asked, and of which models in which order.
@@ -76,7 +76,7 @@ impl Asker {
         model: Arc<dyn VisionModel>,
         policy: RetryPolicy,
         limits: imaging::Limits,
-        workers: usize,
+        admission: Admission,
     ) -> Self {
         Self {
             model,
@@ -86,7 +86,7 @@ impl Asker {
             circuits: Circuits::default(),
             paces: Paces::default(),
             refusals: Refusals::default(),
-            workers: Semaphore::new(workers.max(1)),
+            admission,
         }
     }
 
@@ -101,11 +101,9 @@ impl Asker {
     }
 
     /// A place to work on something off the async threads.
-    async fn worker(&self, patience: &Patience) -> Result<SemaphorePermit<'_>, AnalyzeError> {
+    async fn worker(&self, patience: &Patience) -> Result<Worker, AnalyzeError> {
         tokio::select! {
-            permit = self.workers.acquire() => {
-                permit.map_err(|error| AnalyzeError::Internal { detail: error.to_string() })
-            }
+            worker = self.admission.worker() => worker,
             () = patience.is_over() => Err(AnalyzeError::DeadlineExceeded { stage: Stage::Model }),
         }
     }

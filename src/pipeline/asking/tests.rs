@@ -8,8 +8,8 @@ use super::*;
 use crate::{
     catalog::Catalog,
     domain::{
-        Coordinates, Features, Frame, LabelsRequest, Options, Prices, Size, StopReason, Strategy, Thinking, Usage,
-        VisionTier,
+        Coordinates, ExtractionRequest, Features, Frame, LabelsRequest, Options, Prices, Size, StopReason, Strategy,
+        Thinking, Usage, VisionTier,
     },
     pipeline::{
         Deadline,
@@ -60,7 +60,8 @@ fn setup(
         min_call_time: Duration::from_millis(100),
     };
     let limits = imaging::Limits { max_pixels: 1 << 30 };
-    Setup { asker: Asker::new(Arc::new(Arc::clone(&model)), policy, limits, 2), model }
+    let admission = Admission::new(&crate::pipeline::tests::limits());
+    Setup { asker: Asker::new(Arc::new(Arc::clone(&model)), policy, limits, admission), model }
 }
 
 fn reply(text: &str) -> Reply {
@@ -425,6 +426,22 @@ async fn a_silent_model_opens_its_circuit_and_a_caller_in_a_hurry_does_not() {
         let _ = setup.ask(&request, Duration::from_secs(20)).await;
     }
     assert!(setup.calls() < 35, "ten silences, and then one call at a time: {}", setup.calls());
+}
+
+/// What takes CPU here takes it from the same workers as the preparing of pictures.
+#[tokio::test(start_paused = true)]
+async fn values_are_held_against_a_schema_by_a_worker_of_the_process() {
+    let setup = setup(FAST, |_, _| Ok(reply(r#"{"extraction": {"colour": "red"}}"#)));
+    let schema = serde_json::json!({"type": "object", "properties": {"colour": {"type": "string"}}});
+    let mut request = request(vec![profile("a")]);
+    request.topic.features =
+        Features { extraction: Some(ExtractionRequest { schema, instruction: String::new() }), ..Features::default() };
+    let busy = setup.asker.admission.worker().await.unwrap();
+    let (outcome, _) = setup.ask(&request, MINUTE).await;
+    assert!(matches!(outcome, Err(AnalyzeError::DeadlineExceeded { .. })), "{outcome:?}");
+    drop(busy);
+    let (outcome, _) = setup.ask(&request, MINUTE).await;
+    assert_eq!(outcome.unwrap().findings.extraction.unwrap()["colour"], "red");
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,8 +13,8 @@ use crate::{
     catalog::{Catalog, Models},
     domain::{ModelProfile, ObjectRef, StopReason},
     pipeline::{
-        ImageStore, Limits, ListQuery, ModelError, OpenObject, Page, PageStart, Question, Reply, RetryPolicy,
-        StoreError, VisionModel,
+        ImageStore, Limits, ListQuery, ModelError, OpenObject, Page, PageStart, Question, Reply, StoreError,
+        VisionModel, tests::limits,
     },
 };
 
@@ -73,19 +73,7 @@ impl VisionModel for Model {
 }
 
 fn analyzer(model: &Arc<Model>, keys: &[&str]) -> Arc<Analyzer> {
-    let retry =
-        RetryPolicy { max_attempts: 1, base: Duration::ZERO, cap: Duration::ZERO, min_call_time: Duration::ZERO };
-    let limits = Limits {
-        max_image_bytes: 1 << 20,
-        max_pixels: 1 << 24,
-        max_in_flight: 16,
-        max_in_flight_bytes: 1 << 24,
-        max_streams: 1,
-        prepare_workers: 2,
-        cache_bytes: 0,
-        cache_ttl: Duration::from_secs(1),
-        retry,
-    };
+    let limits = Limits { prepare_workers: 2, ..limits() };
     let store = Store(keys.iter().map(|key| (*key).to_owned()).collect());
     let models = Models::new(Catalog::built_in().unwrap(), None, None).unwrap();
     Arc::new(Analyzer::new(Arc::new(store), model.clone(), models, limits))

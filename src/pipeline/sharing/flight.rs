@@ -80,11 +80,11 @@ impl Flights {
     /// The outcome of the work about `key`, which `prepare` begins unless it is under way. `None` for a key is work that is
     /// not shared. `prepare` gives the work as a function of how long to go on and where to write what is used up.
     ///
-    /// # Errors
-    /// What `prepare` failed with, or that the deadline passed.
-    ///
     /// Nobody waits here with a `worker` in hand, for whoever is before it may be waiting for one: `prepare` gets the worker if
     /// its turn comes at once.
+    ///
+    /// # Errors
+    /// What `prepare` failed with, or that the deadline passed.
     pub(in crate::pipeline) async fn join<P, W, F>(
         &self,
         key: Option<Key>,

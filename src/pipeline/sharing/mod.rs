@@ -34,7 +34,6 @@ pub(super) struct PictureFacts {
     pub(super) media_type: &'static str,
     pub(super) size: Size,
     pub(super) exif_orientation: u8,
-    pub(super) model_size: Size,
     pub(super) warnings: Vec<Warning>,
 }
 

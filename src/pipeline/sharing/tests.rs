@@ -74,13 +74,7 @@ fn shared() -> Arc<Shared> {
     };
     let size = Size::new(1, 1);
     Arc::new(Shared {
-        picture: PictureFacts {
-            media_type: "image/png",
-            size,
-            exif_orientation: 0,
-            model_size: size,
-            warnings: Vec::new(),
-        },
+        picture: PictureFacts { media_type: "image/png", size, exif_orientation: 0, warnings: Vec::new() },
         answered: Answered {
             findings: Findings::default(),
             warnings: Vec::new(),
