@@ -35,6 +35,17 @@ pub enum ImageError {
         /// The size the model would see.
         fits: Size,
     },
+    /// Preparing the picture would take more memory than one picture may.
+    #[error("preparing the picture takes {actual} bytes of memory, more than the limit of {limit}; reduce it")]
+    TooMuchMemory {
+        /// Bytes that the preparation would hold at most.
+        actual: u64,
+        /// Most bytes allowed.
+        limit: u64,
+    },
+    /// Nobody waits for the picture any more.
+    #[error("the work on the picture was stopped")]
+    Cancelled,
 }
 
 /// Longest reason, in characters.

@@ -60,6 +60,13 @@ pub struct Limits {
     pub retry: RetryPolicy,
 }
 
+impl Limits {
+    /// What bounds the preparation of one picture.
+    fn of_pictures(&self) -> imaging::Limits {
+        imaging::Limits { max_pixels: self.max_pixels, max_memory: u64::MAX, safe_decoders: false }
+    }
+}
+
 /// One picture to analyze. Checked by whoever makes it: the transport reports every violation at once.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -122,7 +129,7 @@ impl Analyzer {
     /// An analyzer over a store and a model endpoint.
     pub fn new(store: Arc<dyn ImageStore>, model: Arc<dyn VisionModel>, models: Models, limits: Limits) -> Self {
         let admission = Admission::new(&limits);
-        let pixels = imaging::Limits { max_pixels: limits.max_pixels };
+        let pixels = limits.of_pictures();
         let asker = Arc::new(Asker::new(model, limits.retry, pixels, admission.clone()));
         let shares = limits.cache_bytes > 0;
         let sharing = shares.then(|| Arc::new(Sharing::new(limits.cache_bytes, limits.cache_ttl)));

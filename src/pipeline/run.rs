@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
             Some(worker) => worker,
             None => self.job.queue(self.slot.waits(), self.slot.worker()).await??,
         };
-        let limits = imaging::Limits { max_pixels: self.analyzer.limits.max_pixels };
+        let limits = self.analyzer.limits.of_pictures();
         let target = imaging::Target { tier: model.tier, oversize: self.job.options.oversize };
         let started = Instant::now();
         let work = worker.run(move || imaging::prepare(&bytes, &limits, &target));

@@ -31,6 +31,18 @@ pub(super) fn failure(error: &ImageError) -> Failure {
                 .with("limit", fits.to_string())
                 .with("fits", fits.to_string())
         }
+        ImageError::TooMuchMemory { actual, limit } => {
+            let message = format!(
+                "Preparing the picture would take {actual} bytes of memory, more than the limit of {limit}. Send it with \
+                 fewer pixels, or as JPEG."
+            );
+            too_large(message)
+                .with("actual", actual.to_string())
+                .with("limit", limit.to_string())
+                .with("unit", "bytes of memory")
+        }
+        // Whoever stopped the work has left; nobody reads this.
+        ImageError::Cancelled => Failure::new(Code::Cancelled, "CANCELLED", "The work was stopped.".to_owned()),
     }
 }
 

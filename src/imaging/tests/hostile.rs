@@ -157,9 +157,9 @@ fn a_bomb_is_refused_by_its_header_with_a_size_that_fits() {
 #[test]
 fn a_pixel_limit_counts_the_upright_picture() {
     let bytes = jpeg_with_exif(&jpeg(&corners(400, 200)), &exif(6, false));
-    let error = prepare(&bytes, &Limits { max_pixels: 79_999 }, &STANDARD).unwrap_err();
+    let error = prepare(&bytes, &Limits { max_pixels: 79_999, ..LIMITS }, &STANDARD).unwrap_err();
     assert!(matches!(error, ImageError::TooManyPixels { actual: Size { width: 200, height: 400 }, .. }));
-    assert!(prepare(&bytes, &Limits { max_pixels: 80_000 }, &STANDARD).is_ok());
+    assert!(prepare(&bytes, &Limits { max_pixels: 80_000, ..LIMITS }, &STANDARD).is_ok());
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_jpeg_may_have_the_fewer_scans_the_larger_it_is() {
         let damage = header::read(&jpeg_of_scans(size, most + 1)).unwrap().damage;
         assert!(damage.is_some_and(|damage| damage.contains("scans")), "{size:?}: {damage:?}");
     }
-    let limits = Limits { max_pixels: 100_000_000 };
+    let limits = Limits { max_pixels: 100_000_000, ..LIMITS };
     let refused = prepare(&jpeg_of_scans((10_000, 10_000), 26), &limits, &STANDARD);
     assert!(matches!(refused, Err(ImageError::Corrupt { .. })), "{refused:?}");
 }
@@ -261,7 +261,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
-        let limits = Limits { max_pixels: 1_000_000 };
+        let limits = Limits { max_pixels: 1_000_000, ..LIMITS };
         if let Ok(prepared) = prepare(&bytes, &limits, &STANDARD) {
             prop_assert!(prepared.frame.original().pixel_count() <= limits.max_pixels);
         }

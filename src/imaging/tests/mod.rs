@@ -7,8 +7,9 @@ mod pipeline;
 mod samples;
 
 use super::*;
+use crate::domain::{Size, WarningCode};
 
-const LIMITS: Limits = Limits { max_pixels: 50_000_000 };
+const LIMITS: Limits = Limits { max_pixels: 50_000_000, max_memory: u64::MAX, safe_decoders: false };
 const STANDARD: Target = Target { tier: VisionTier::STANDARD, oversize: OversizePolicy::Resize };
 const HIGH: Target = Target { tier: VisionTier::HIGH_RESOLUTION, oversize: OversizePolicy::Resize };
 

@@ -59,7 +59,7 @@ fn setup(
         cap: Duration::from_secs(5),
         min_call_time: Duration::from_millis(100),
     };
-    let limits = imaging::Limits { max_pixels: 1 << 30 };
+    let limits = imaging::Limits { max_pixels: 1 << 30, max_memory: u64::MAX, safe_decoders: false };
     let admission = Admission::new(&crate::pipeline::tests::limits());
     Setup { asker: Asker::new(Arc::new(Arc::clone(&model)), policy, limits, admission), model }
 }
