@@ -28,12 +28,13 @@ pub(super) struct Decoded {
 /// Lets the decoder read the header too, so that what is passed on unchanged is at least that sound.
 pub(super) fn check_header(bytes: &[u8], header: &Header) -> Result<(), ImageError> {
     let start = bytes.get(..header.length).unwrap_or(bytes);
-    guarded(|| open(start, header).map(|_| ()))
+    guarded(|| open(start, header).map(|_| ()).map_err(|error| ImageError::undecodable(&error)))
 }
 
 /// Decodes the first frame, 8 bits a sample, and lays it on white.
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Decoded, ImageError> {
-    let picture = guarded(|| DynamicImage::from_decoder(open(bytes, header)?))?;
+    let decoded = || DynamicImage::from_decoder(open(bytes, header)?);
+    let picture = guarded(|| decoded().map_err(|error| ImageError::undecodable(&error)))?;
     if (picture.width(), picture.height()) != (header.stored.width, header.stored.height) {
         return Err(disagreement());
     }
@@ -74,11 +75,9 @@ fn limits(size: Size) -> Limits {
 }
 
 /// Runs a decoder. Decoders have panicked on hostile files before; here that is one more damaged file.
-fn guarded<T>(decoder: impl FnOnce() -> ImageResult<T>) -> Result<T, ImageError> {
-    match catch_unwind(AssertUnwindSafe(decoder)) {
-        Ok(result) => result.map_err(|error| ImageError::undecodable(&error)),
-        Err(_) => Err(ImageError::corrupt("the decoder could not make sense of it")),
-    }
+pub(super) fn guarded<T>(decoder: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
+    catch_unwind(AssertUnwindSafe(decoder))
+        .unwrap_or_else(|_| Err(ImageError::corrupt("the decoder could not make sense of it")))
 }
 
 fn disagreement() -> ImageError {

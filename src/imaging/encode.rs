@@ -6,14 +6,16 @@
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
-use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
 
-use super::{ImageError, MAX_MODEL_BYTES};
+use super::jpeg_encoder::{self, Chroma};
+use super::picture::Picture;
+use super::planes::Planes;
+use super::{Cancel, ImageError, MAX_MODEL_BYTES};
 
 /// JPEG quality, 1 to 100, unless the bytes are too many.
 pub(super) const QUALITY: u8 = 90;
 /// How far the quality goes down, step by step, to fit.
-const LOWER_QUALITIES: [u8; 8] = [80, 70, 60, 50, 40, 30, 20, 10];
+const LOWER_QUALITIES: [u8; 6] = [80, 70, 60, 50, 40, 30];
 
 /// Pictures of up to this many pixels stay lossless whatever they show.
 const SMALL_PIXELS: usize = 256 * 256;
@@ -22,47 +24,58 @@ const SMALL_PIXELS: usize = 256 * 256;
 const DRAWN_PERCENT: usize = 50;
 /// Every so many rows are looked at.
 const ROW_STEP: usize = 4;
+/// A drawn picture stays exact as long as that takes at most so many times the bytes of a JPEG.
+const MOST_FOR_EXACT: usize = 2;
 
 /// An encoded picture.
+#[derive(Debug)]
 pub(super) struct Built {
     pub(super) bytes: Vec<u8>,
     /// The JPEG quality, or `None` for PNG.
     pub(super) jpeg_quality: Option<u8>,
 }
 
-/// Encodes within [`MAX_MODEL_BYTES`].
-pub(super) fn encode(picture: &RgbImage, is_lossless: bool) -> Result<Built, ImageError> {
-    if is_lossless && (picture.as_raw().len() / 3 <= SMALL_PIXELS || looks_drawn(picture)) {
-        let bytes = png(picture)?;
-        if bytes.len() <= MAX_MODEL_BYTES {
-            return Ok(Built { bytes, jpeg_quality: None });
-        }
-    }
-    let chroma = if is_lossless { SamplingFactor::R_4_4_4 } else { SamplingFactor::R_4_2_0 };
-    jpeg_within(picture, chroma, MAX_MODEL_BYTES)
+/// Encodes within [`MAX_MODEL_BYTES`]. `None` when that takes a smaller picture.
+pub(super) fn encode(picture: &Picture, is_lossless: bool, cancel: &Cancel) -> Result<Option<Built>, ImageError> {
+    encode_within(picture, is_lossless, MAX_MODEL_BYTES, cancel)
 }
 
-/// The best JPEG of at most `limit` bytes.
-fn jpeg_within(picture: &RgbImage, chroma: SamplingFactor, limit: usize) -> Result<Built, ImageError> {
+fn encode_within(
+    picture: &Picture,
+    is_lossless: bool,
+    limit: usize,
+    cancel: &Cancel,
+) -> Result<Option<Built>, ImageError> {
+    cancel.check()?;
+    let rgb = match picture {
+        Picture::Planes(planes) => return jpeg_within(planes, limit, cancel),
+        Picture::Rgb(rgb) => rgb,
+    };
+    let is_small = rgb.as_raw().len() / 3 <= SMALL_PIXELS;
+    let exact = if is_lossless && (is_small || looks_drawn(rgb)) { Some(png(rgb)?) } else { None };
+    let exact = exact.filter(|bytes| bytes.len() <= limit).map(|bytes| Built { bytes, jpeg_quality: None });
+    if exact.is_some() && is_small {
+        return Ok(exact);
+    }
+    cancel.check()?;
+    let chroma = if is_lossless { Chroma::Full } else { Chroma::Half };
+    let jpeg = jpeg_within(&jpeg_encoder::planes_of_rgb(rgb, chroma), limit, cancel)?;
+    let is_cheap = |exact: &Built| {
+        jpeg.as_ref().is_none_or(|jpeg| exact.bytes.len() <= jpeg.bytes.len().saturating_mul(MOST_FOR_EXACT))
+    };
+    Ok(exact.filter(is_cheap).or(jpeg))
+}
+
+/// The best JPEG of at most `limit` bytes, if one of a quality that still shows something is.
+fn jpeg_within(planes: &Planes, limit: usize, cancel: &Cancel) -> Result<Option<Built>, ImageError> {
     for quality in std::iter::once(QUALITY).chain(LOWER_QUALITIES) {
-        let bytes = jpeg(picture, quality, chroma)?;
+        cancel.check()?;
+        let bytes = jpeg_encoder::encode(planes, quality)?;
         if bytes.len() <= limit {
-            return Ok(Built { bytes, jpeg_quality: Some(quality) });
+            return Ok(Some(Built { bytes, jpeg_quality: Some(quality) }));
         }
     }
-    Err(ImageError::corrupt(format!("its pixels do not fit {limit} bytes at any quality")))
-}
-
-fn jpeg(picture: &RgbImage, quality: u8, chroma: SamplingFactor) -> Result<Vec<u8>, ImageError> {
-    let edge = |pixels: u32| u16::try_from(pixels).map_err(|_| ImageError::corrupt("an edge is too long for JPEG"));
-    let mut bytes = Vec::with_capacity(picture.as_raw().len() / 8);
-    let mut encoder = Encoder::new(&mut bytes, quality);
-    encoder.set_sampling_factor(chroma);
-    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
-    encoder
-        .encode(picture.as_raw(), edge(picture.width())?, edge(picture.height())?, ColorType::Rgb)
-        .map_err(|_| ImageError::corrupt("its pixels could not be encoded"))?;
-    Ok(bytes)
+    Ok(None)
 }
 
 fn png(picture: &RgbImage) -> Result<Vec<u8>, ImageError> {
@@ -103,21 +116,26 @@ mod tests {
         })
     }
 
+    fn built(picture: &RgbImage, is_lossless: bool) -> Built {
+        encode(&Picture::Rgb(picture.clone()), is_lossless, &Cancel::never()).unwrap().unwrap()
+    }
+
     #[test]
     fn noise_of_the_high_resolution_tier_fits_the_byte_limit_at_a_lower_quality() {
-        let built = encode(&noise(1932, 1932), true).unwrap();
+        let built = built(&noise(1932, 1932), true);
         assert!(built.bytes.len() <= MAX_MODEL_BYTES);
         assert!(built.jpeg_quality.is_some_and(|quality| quality < QUALITY));
     }
 
     #[test]
     fn a_byte_limit_is_met_by_the_first_quality_that_does() {
-        let picture = noise(400, 300);
-        let best = jpeg_within(&picture, SamplingFactor::R_4_2_0, usize::MAX).unwrap();
+        let picture = Picture::Rgb(noise(400, 300));
+        let within = |limit| encode_within(&picture, false, limit, &Cancel::never()).unwrap();
+        let best = within(usize::MAX).unwrap();
         assert_eq!(best.jpeg_quality, Some(QUALITY));
-        let less = jpeg_within(&picture, SamplingFactor::R_4_2_0, best.bytes.len() - 1).unwrap();
+        let less = within(best.bytes.len() - 1).unwrap();
         assert_eq!(less.jpeg_quality, Some(80));
-        assert!(jpeg_within(&picture, SamplingFactor::R_4_2_0, 10).is_err());
+        assert!(within(10).is_none());
     }
 
     #[test]
@@ -125,11 +143,28 @@ mod tests {
         let drawing = RgbImage::from_fn(800, 600, |x, y| {
             if x % 40 < 3 || y % 30 < 2 { image::Rgb([20, 30, 40]) } else { image::Rgb([250, 250, 245]) }
         });
-        let built = encode(&drawing, true).unwrap();
-        assert_eq!(built.jpeg_quality, None);
-        assert_eq!(image::load_from_memory(&built.bytes).unwrap().into_rgb8(), drawing);
-        assert!(encode(&drawing, false).unwrap().jpeg_quality.is_some());
-        assert!(encode(&noise(400, 300), true).unwrap().jpeg_quality.is_some());
-        assert_eq!(encode(&noise(256, 256), true).unwrap().jpeg_quality, None, "small pictures stay exact");
+        let exact = built(&drawing, true);
+        assert_eq!(exact.jpeg_quality, None);
+        assert_eq!(image::load_from_memory(&exact.bytes).unwrap().into_rgb8(), drawing);
+        assert!(built(&drawing, false).jpeg_quality.is_some());
+        assert!(built(&noise(400, 300), true).jpeg_quality.is_some());
+        assert_eq!(built(&noise(256, 256), true).jpeg_quality, None, "small pictures stay exact");
+    }
+
+    #[test]
+    fn a_drawing_that_is_dear_to_keep_exact_becomes_jpeg() {
+        // Runs of two pixels: drawn by their neighbours, noise to PNG.
+        let source = noise(500, 600);
+        let pairs = RgbImage::from_fn(1000, 600, |x, y| *source.get_pixel(x / 2, y));
+        assert!(looks_drawn(&pairs));
+        let smooth = image::imageops::blur(&pairs, 0.1);
+        assert_eq!(
+            built(&smooth, true).jpeg_quality.is_none(),
+            png(&smooth).unwrap().len()
+                <= 2 * {
+                    let planes = jpeg_encoder::planes_of_rgb(&smooth, Chroma::Full);
+                    jpeg_encoder::encode(&planes, QUALITY).unwrap().len()
+                }
+        );
     }
 }

@@ -19,12 +19,16 @@ mod decode;
 mod encode;
 mod error;
 mod header;
+mod jpeg_decoder;
+mod jpeg_encoder;
+mod jpeg_picture;
 mod model_size;
+mod picture;
 mod plan;
-#[allow(dead_code, reason = "the codecs that share it follow")]
 mod planes;
 mod resize;
 mod sniff;
+mod turn;
 
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,11 @@
 //! the work takes at most.
 
 use super::{
-    Cancel, Encoded, ImageError, Limits, MAX_MODEL_BYTES, MediaType, Prepared, Target, decode, encode,
+    Cancel, Encoded, ImageError, Limits, MAX_MODEL_BYTES, MediaType, Prepared, Target, decode,
+    encode::{self, Built},
     header::{self, Header},
     model_size::{self, model_size, visual_tokens},
-    resize,
+    picture::{self, Shown},
 };
 use crate::domain::{Frame, OversizePolicy, Size, VisionTier, Warning, WarningCode};
 
@@ -19,6 +20,7 @@ pub struct Plan {
     tier: VisionTier,
     /// Of the upright picture as the model sees it.
     size: Size,
+    oversize: OversizePolicy,
     /// The caller's own bytes are what the model gets.
     as_is: bool,
     peak_memory: u64,
@@ -43,7 +45,8 @@ impl Plan {
         if peak_memory > limits.max_memory {
             return Err(ImageError::TooMuchMemory { actual: peak_memory, limit: limits.max_memory });
         }
-        Ok(Self { header, tier: target.tier, size, as_is, peak_memory, safe_decoders: limits.safe_decoders })
+        let Target { tier, oversize } = *target;
+        Ok(Self { header, tier, size, oversize, as_is, peak_memory, safe_decoders: limits.safe_decoders })
     }
 
     /// Most bytes of memory that [`Self::run`] holds at once, the caller's own file not counted.
@@ -58,20 +61,10 @@ impl Plan {
     /// [`ImageError::Corrupt`] when decoding finds damage; [`ImageError::Cancelled`] when `cancel` says so.
     pub fn run(&self, bytes: &[u8], cancel: &Cancel) -> Result<Prepared, ImageError> {
         cancel.check()?;
-        let Self { header, size, tier, .. } = self;
+        let Self { header, tier, .. } = self;
         let upright = header.upright();
-        let mut warnings = Vec::new();
-        let (encoded, media_type) = if self.as_is {
-            if header.media_type == MediaType::Webp {
-                // A model refuses a damaged stream after the call is made, and nothing but decoding finds the damage.
-                // What fits the model has few pixels, so this takes milliseconds.
-                decode::decode(bytes, header)?;
-            }
-            (Encoded::AsIs, header.media_type)
-        } else {
-            let too_heavy = *size == upright && bytes.len() > MAX_MODEL_BYTES;
-            rebuild(bytes, header, *size, too_heavy, &mut warnings)?
-        };
+        let (Made { encoded, media_type, size }, mut warnings) =
+            if self.as_is { self.keep(bytes)? } else { self.make(bytes, cancel)? };
         if size.width.min(size.height) < SMALL_EDGE {
             let text = format!(
                 "The model sees {size} pixels; answers on pictures with an edge under {SMALL_EDGE} px are less reliable."
@@ -82,12 +75,77 @@ impl Plan {
             encoded,
             media_type,
             source_type: header.media_type,
-            frame: Frame::new(upright, *size),
+            frame: Frame::new(upright, size),
             exif_orientation: header.orientation.map_or(0, |orientation| orientation.to_exif()),
-            image_tokens: tier.max_visual_tokens.map_or(0, |_| visual_tokens(*size)),
+            image_tokens: tier.max_visual_tokens.map_or(0, |_| visual_tokens(size)),
             warnings,
         })
     }
+
+    /// The caller's own bytes, once they are known to be sound.
+    fn keep(&self, bytes: &[u8]) -> Result<(Made, Vec<Warning>), ImageError> {
+        let media_type = self.header.media_type;
+        if media_type == MediaType::Webp {
+            // A model refuses a damaged stream after the call is made, and nothing but decoding finds the damage. What
+            // fits the model has few pixels, so this takes milliseconds.
+            decode::decode(bytes, &self.header)?;
+        }
+        Ok((Made { encoded: Encoded::AsIs, media_type, size: self.size }, Vec::new()))
+    }
+
+    /// Makes the picture and encodes it: at a lower quality, and if that is not enough at a smaller size, where it has too
+    /// many bytes.
+    fn make(&self, bytes: &[u8], cancel: &Cancel) -> Result<(Made, Vec<Warning>), ImageError> {
+        let Self { header, oversize, .. } = self;
+        let mut size = self.size;
+        loop {
+            let shown = picture::of(bytes, header, size, cancel)?;
+            if let Some(built) = encode::encode(&shown.picture, header.is_lossless, cancel)? {
+                let warnings = self.warnings(&shown, &built, size, bytes.len());
+                let media_type = if built.jpeg_quality.is_some() { MediaType::Jpeg } else { MediaType::Png };
+                return Ok((Made { encoded: Encoded::New(built.bytes), media_type, size }, warnings));
+            }
+            size = model_size::within_pixels(size, size.pixel_count() / 2);
+            if *oversize == OversizePolicy::Reject {
+                return Err(ImageError::Oversize { actual: header.upright(), fits: size });
+            }
+        }
+    }
+
+    /// What was changed.
+    fn warnings(&self, shown: &Shown, built: &Built, size: Size, byte_count: usize) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        let mut warn = |code, text: String| warnings.push(Warning::new(code, text));
+        if self.header.is_animated {
+            warn(WarningCode::ImageFirstFrameOnly, "Only the first frame of the animation was analyzed.".to_owned());
+        }
+        if shown.was_transparent {
+            warn(WarningCode::ImageFlattened, "Transparent areas of the picture were laid on white.".to_owned());
+        }
+        let original = self.header.upright();
+        if size != original {
+            let why =
+                if size == self.size { "the size the model sees" } else { "so that its bytes fit the model's limit" };
+            warn(WarningCode::ImageResized, format!("The picture was reduced from {original} to {size}, {why}."));
+        }
+        let is_too_heavy = self.size == original && byte_count > MAX_MODEL_BYTES;
+        if let Some(quality) = built.jpeg_quality
+            && (is_too_heavy || quality < encode::QUALITY)
+        {
+            let text = format!(
+                "The picture was compressed as JPEG of quality {quality} to fit the model's limit of {MAX_MODEL_BYTES} bytes."
+            );
+            warn(WarningCode::ImageRecompressed, text);
+        }
+        warnings
+    }
+}
+
+/// What the model gets, and at which size.
+struct Made {
+    encoded: Encoded,
+    media_type: MediaType,
+    size: Size,
 }
 
 /// What a decoder of the type holds at most.
@@ -108,42 +166,4 @@ fn check(header: &Header, upright: Size, size: Size, limits: &Limits, target: &T
         return Err(ImageError::Oversize { actual: upright, fits: size });
     }
     Ok(())
-}
-
-/// Decodes, flattens, resizes, turns upright and encodes. Turning comes after resizing, where there are fewer pixels to
-/// move; the two commute because the resampling filter is symmetric.
-fn rebuild(
-    bytes: &[u8],
-    header: &Header,
-    size: Size,
-    too_heavy: bool,
-    warnings: &mut Vec<Warning>,
-) -> Result<(Encoded, MediaType), ImageError> {
-    let decoded = decode::decode(bytes, header)?;
-    let stored_size = if header.is_sideways() { size.transposed() } else { size };
-    let picture = resize::turn(resize::resize(decoded.picture, stored_size)?, header.orientation);
-    let built = encode::encode(&picture, header.is_lossless)?;
-
-    let mut warn = |code, text: String| warnings.push(Warning::new(code, text));
-    if header.is_animated {
-        warn(WarningCode::ImageFirstFrameOnly, "Only the first frame of the animation was analyzed.".to_owned());
-    }
-    if decoded.was_transparent {
-        warn(WarningCode::ImageFlattened, "Transparent areas of the picture were laid on white.".to_owned());
-    }
-    let original = header.upright();
-    if size != original {
-        let text = format!("The picture was reduced from {original} to {size}, the size the model sees.");
-        warn(WarningCode::ImageResized, text);
-    }
-    if let Some(quality) = built.jpeg_quality
-        && (too_heavy || quality < encode::QUALITY)
-    {
-        let text = format!(
-            "The picture was compressed as JPEG of quality {quality} to fit the model's limit of {MAX_MODEL_BYTES} bytes."
-        );
-        warn(WarningCode::ImageRecompressed, text);
-    }
-    let media_type = if built.jpeg_quality.is_some() { MediaType::Jpeg } else { MediaType::Png };
-    Ok((Encoded::New(built.bytes), media_type))
 }

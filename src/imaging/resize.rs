@@ -1,38 +1,246 @@
-//! Reducing a picture, and turning it upright.
+//! Reducing pixels with a Lanczos filter of three lobes, in the picture's own (gamma) space, as libvips and Pillow do.
 
-use fast_image_resize::images::Image;
+use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::metadata::Orientation;
-use image::{DynamicImage, RgbImage};
+use image::RgbImage;
 
 use super::ImageError;
+use super::planes::Plane;
 use crate::domain::Size;
 
-/// Resizes to exactly `size` with a Lanczos filter of three lobes, each axis by its own factor.
-pub(super) fn resize(picture: RgbImage, size: Size) -> Result<RgbImage, ImageError> {
-    let (width, height) = picture.dimensions();
-    if (width, height) == (size.width, size.height) {
-        return Ok(picture);
-    }
-    let failed = |_| ImageError::corrupt("its pixels could not be resized");
-    let source = Image::from_vec_u8(width, height, picture.into_raw(), PixelType::U8x3).map_err(failed)?;
-    let mut reduced = Image::new(size.width, size.height, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(false);
-    Resizer::new()
-        .resize(&source, &mut reduced, &options)
-        .map_err(|_| ImageError::corrupt("its pixels could not be resized"))?;
-    RgbImage::from_raw(size.width, size.height, reduced.into_vec())
-        .ok_or_else(|| ImageError::corrupt("its pixels could not be resized"))
+/// Rows of a source are gathered until they are about this many bytes, then reduced together.
+const STRIP_BYTES: usize = 16 * 1024 * 1024;
+/// Lobes of the filter: the half width of its window in samples of the result.
+const LOBES: f64 = 3.0;
+const RGB: usize = 3;
+
+/// A part of a plane, in samples, which need not be whole ones. Lies inside.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Area {
+    pub(super) left: f64,
+    pub(super) top: f64,
+    pub(super) width: f64,
+    pub(super) height: f64,
 }
 
-/// Turns the pixels as EXIF says, so that the picture stands upright.
-pub(super) fn turn(picture: RgbImage, orientation: Option<Orientation>) -> RgbImage {
-    match orientation {
-        None | Some(Orientation::NoTransforms) => picture,
-        Some(orientation) => {
-            let mut picture = DynamicImage::ImageRgb8(picture);
-            picture.apply_orientation(orientation);
-            picture.into_rgb8()
+/// Resizes an area of a plane to `width` x `height` samples, each axis by its own factor.
+pub(super) fn plane(source: Plane, area: &Area, width: usize, height: usize) -> Result<Plane, ImageError> {
+    let is_whole = area.left == 0.0
+        && area.top == 0.0
+        && (area.width, area.height) == (source.width as f64, source.height as f64)
+        && (width, height) == (source.width, source.height);
+    if is_whole {
+        return Ok(source);
+    }
+    let mut samples = vec![0; width * height];
+    let (from, to) = ((edge(source.width)?, edge(source.height)?), (edge(width)?, edge(height)?));
+    let view = ImageRef::new(from.0, from.1, &source.samples, PixelType::U8).map_err(|_| failed())?;
+    let mut result = Image::from_slice_u8(to.0, to.1, &mut samples, PixelType::U8).map_err(|_| failed())?;
+    let options = options().crop(area.left, area.top, area.width, area.height);
+    Resizer::new().resize(&view, &mut result, &options).map_err(|_| failed())?;
+    Ok(Plane { width, height, samples })
+}
+
+/// Reduces a picture while its rows come in, so that of a large one only a strip is held.
+#[derive(Debug)]
+pub(super) struct Reducer {
+    source: Size,
+    /// The size of the result, and its rows so far.
+    result: RgbImage,
+    /// Rows of the source from `first_row` on.
+    strip: Vec<u8>,
+    first_row: usize,
+    rows_done: usize,
+    /// Rows of the result that are made together.
+    rows_at_once: usize,
+    resizer: Resizer,
+}
+
+impl Reducer {
+    /// From `source` to `result`, both as stored, neither with a zero edge.
+    pub(super) fn new(source: Size, result: Size) -> Self {
+        let rows_at_once = rows_at_once(source, result);
+        let strip = Vec::with_capacity(strip_bytes(source, result));
+        let result = RgbImage::new(result.width, result.height);
+        Self { source, result, strip, first_row: 0, rows_done: 0, rows_at_once, resizer: Resizer::new() }
+    }
+
+    /// Most bytes that one holds, its result too.
+    pub(super) fn memory(source: Size, result: Size) -> u64 {
+        // The filter's passes need rows of floats and a picture between them: as wide as the result, as high as a strip.
+        let between = u64::from(result.width) * (strip_bytes(source, result) as u64 / u64::from(source.width.max(1)));
+        result.pixel_count() * RGB as u64 + strip_bytes(source, result) as u64 + between
+    }
+
+    /// Takes the next row of the source.
+    pub(super) fn push(&mut self, row: &[u8]) -> Result<(), ImageError> {
+        self.strip.extend_from_slice(row);
+        let rows = self.first_row + self.strip.len() / self.row_bytes();
+        while self.rows_done < self.result.height() as usize && rows >= self.rows_needed().end {
+            self.make_rows()?;
         }
+        Ok(())
+    }
+
+    /// The result, once every row came in.
+    pub(super) fn finish(self) -> Result<RgbImage, ImageError> {
+        if self.rows_done == self.result.height() as usize { Ok(self.result) } else { Err(failed()) }
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.source.width as usize * RGB
+    }
+
+    /// Rows of the source for each row of the result.
+    fn factor(&self) -> f64 {
+        f64::from(self.source.height) / f64::from(self.result.height())
+    }
+
+    /// The next rows of the result.
+    fn next_rows(&self) -> std::ops::Range<usize> {
+        self.rows_done..(self.rows_done + self.rows_at_once).min(self.result.height() as usize)
+    }
+
+    /// The rows of the source that they are made of.
+    fn rows_needed(&self) -> std::ops::Range<usize> {
+        let (next, factor) = (self.next_rows(), self.factor());
+        let margin = LOBES * factor.max(1.0) + 1.0;
+        let first = (next.start as f64 * factor - margin).floor().max(0.0) as usize;
+        let last = (next.end as f64 * factor + margin).ceil() as usize;
+        first..last.min(self.source.height as usize)
+    }
+
+    fn make_rows(&mut self) -> Result<(), ImageError> {
+        let (next, needed, factor) = (self.next_rows(), self.rows_needed(), self.factor());
+        let (row_bytes, width) = (self.row_bytes(), self.result.width());
+        let result_row = width as usize * RGB;
+        let from =
+            self.strip.get((needed.start - self.first_row) * row_bytes..(needed.end - self.first_row) * row_bytes);
+        let to = self.result.get_mut(next.start * result_row..next.end * result_row);
+        let (from, to) = from.zip(to).ok_or_else(failed)?;
+        if (self.source.width, self.source.height) == (width, self.source.height) && factor == 1.0 {
+            let first = (next.start - needed.start) * row_bytes;
+            to.copy_from_slice(from.get(first..first + to.len()).ok_or_else(failed)?);
+        } else {
+            let rows = edge(needed.len())?;
+            let view = ImageRef::new(self.source.width, rows, from, PixelType::U8x3).map_err(|_| failed())?;
+            let mut part = Image::from_slice_u8(width, edge(next.len())?, to, PixelType::U8x3).map_err(|_| failed())?;
+            let top = (next.start as f64 * factor - needed.start as f64).max(0.0);
+            let height = (next.len() as f64 * factor).min(f64::from(rows) - top);
+            let options = options().crop(0.0, top, f64::from(self.source.width), height);
+            self.resizer.resize(&view, &mut part, &options).map_err(|_| failed())?;
+        }
+        self.rows_done = next.end;
+        let unneeded = self.rows_needed().start.clamp(self.first_row, needed.end) - self.first_row;
+        self.strip.drain(..unneeded * row_bytes);
+        self.first_row += unneeded;
+        Ok(())
+    }
+}
+
+/// As many rows of the result as a strip of the source gives, at least one.
+fn rows_at_once(source: Size, result: Size) -> usize {
+    let row_bytes = source.width as usize * RGB;
+    let factor = f64::from(source.height) / f64::from(result.height.max(1));
+    let rows = (STRIP_BYTES / row_bytes.max(1)) as f64 - 2.0 * (LOBES * factor.max(1.0) + 1.0);
+    (rows / factor).floor().clamp(1.0, f64::from(result.height.max(1))) as usize
+}
+
+/// Bytes of the strip: what one batch of rows needs.
+fn strip_bytes(source: Size, result: Size) -> usize {
+    let factor = f64::from(source.height) / f64::from(result.height.max(1));
+    let rows = rows_at_once(source, result) as f64 * factor + 2.0 * (LOBES * factor.max(1.0) + 1.0) + 2.0;
+    source.width as usize * RGB * (rows.ceil() as usize).min(source.height as usize)
+}
+
+fn options() -> ResizeOptions {
+    ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(false)
+}
+
+fn edge(samples: usize) -> Result<u32, ImageError> {
+    u32::try_from(samples).map_err(|_| failed())
+}
+
+fn failed() -> ImageError {
+    ImageError::corrupt("its pixels could not be resized")
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgb;
+
+    use super::*;
+
+    /// Smooth waves, steeper to the right and the bottom.
+    fn waves(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            let (x, y) = (f64::from(x), f64::from(y));
+            let wave = |value: f64| (127.5 + 127.0 * value.sin()) as u8;
+            Rgb([wave(x * x / 3e4), wave(y * y / 5e4), wave((x + y) / 17.0)])
+        })
+    }
+
+    fn in_strips(picture: &RgbImage, size: Size, rows_at_once: usize) -> RgbImage {
+        let mut reducer = Reducer::new(Size::new(picture.width(), picture.height()), size);
+        reducer.rows_at_once = rows_at_once;
+        for row in picture.as_raw().chunks(picture.width() as usize * RGB) {
+            reducer.push(row).unwrap();
+        }
+        reducer.finish().unwrap()
+    }
+
+    #[test]
+    fn strips_make_the_same_picture_as_the_whole() {
+        let picture = waves(301, 463);
+        for size in [Size::new(100, 154), Size::new(300, 462), Size::new(17, 9), Size::new(301, 463), Size::new(301, 1)]
+        {
+            let whole = in_strips(&picture, size, size.height as usize);
+            for rows in [1, 2, 7, 100] {
+                let strips = in_strips(&picture, size, rows);
+                let most = strips.iter().zip(whole.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+                assert!(most <= Some(1), "{size}, {rows} rows at once: {most:?}");
+            }
+        }
+        assert_eq!(in_strips(&picture, Size::new(301, 463), 5), picture);
+    }
+
+    #[test]
+    fn a_strip_holds_what_one_batch_needs() {
+        for (source, result) in [
+            (Size::new(4032, 3024), Size::new(1270, 952)),
+            (Size::new(16_000, 6_250), Size::new(1568, 612)),
+            (Size::new(1, 60_000), Size::new(1, 1568)),
+            (Size::new(60_000, 1), Size::new(1568, 1)),
+            (Size::new(640, 480), Size::new(640, 480)),
+        ] {
+            let mut reducer = Reducer::new(source, result);
+            let row = vec![9; source.width as usize * RGB];
+            let capacity = reducer.strip.capacity();
+            for _ in 0..source.height {
+                reducer.push(&row).unwrap();
+            }
+            assert_eq!(reducer.strip.capacity(), capacity, "{source}: the strip never grows");
+            assert!(capacity <= STRIP_BYTES + 64 * row.len(), "{source}: {capacity}");
+            assert!(reducer.finish().unwrap().iter().all(|sample| *sample == 9));
+        }
+    }
+
+    #[test]
+    fn missing_rows_are_an_error() {
+        let mut reducer = Reducer::new(Size::new(10, 10), Size::new(5, 5));
+        reducer.push(&[0; 30]).unwrap();
+        assert!(reducer.finish().is_err());
+    }
+
+    #[test]
+    fn an_area_of_a_plane_is_where_it_is_said_to_be() {
+        let samples = (0..40_u8).flat_map(|_| (0..100_u8).map(|x| x * 2)).collect();
+        let source = Plane { width: 100, height: 40, samples };
+        let area = Area { left: 10.5, top: 0.0, width: 80.0, height: 40.0 };
+        let part = plane(source.clone(), &area, 40, 20).unwrap();
+        // The middle of the first two columns from 10.5 on, of a ramp of 2 for each.
+        assert!(part.samples.iter().step_by(40).all(|sample| sample.abs_diff(22) <= 1), "{:?}", part.samples[0]);
+        let whole = Area { left: 0.0, top: 0.0, width: 100.0, height: 40.0 };
+        assert_eq!(plane(source.clone(), &whole, 100, 40).unwrap(), source);
     }
 }

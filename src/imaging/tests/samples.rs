@@ -70,8 +70,8 @@ pub fn exif(orientation: u8, big_endian: bool) -> Vec<u8> {
 pub fn jpeg(picture: &RgbImage) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (w, h) = picture.dimensions();
-    jpeg_encoder::Encoder::new(&mut bytes, 95)
-        .encode(picture.as_raw(), w as u16, h as u16, jpeg_encoder::ColorType::Rgb)
+    ::jpeg_encoder::Encoder::new(&mut bytes, 95)
+        .encode(picture.as_raw(), w as u16, h as u16, ::jpeg_encoder::ColorType::Rgb)
         .unwrap();
     bytes
 }
