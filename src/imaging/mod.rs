@@ -19,6 +19,8 @@ mod decode;
 mod encode;
 mod error;
 mod header;
+#[allow(dead_code, unused_imports, reason = "the pipeline takes it up next")]
+mod jpeg_encoder;
 mod model_size;
 mod plan;
 #[allow(dead_code, reason = "the codecs that share it follow")]

@@ -91,8 +91,8 @@ fn a_gray_jpeg_is_passed_on_or_reduced() {
     for (edge, as_is) in [(400, true), (2000, false)] {
         let gray = vec![99; edge * edge];
         let mut bytes = Vec::new();
-        let encoder = jpeg_encoder::Encoder::new(&mut bytes, 90);
-        encoder.encode(&gray, edge as u16, edge as u16, jpeg_encoder::ColorType::Luma).unwrap();
+        let encoder = ::jpeg_encoder::Encoder::new(&mut bytes, 90);
+        encoder.encode(&gray, edge as u16, edge as u16, ::jpeg_encoder::ColorType::Luma).unwrap();
         let (prepared, picture) = prepared(&bytes, &STANDARD);
         assert_eq!(prepared.encoded == Encoded::AsIs, as_is);
         assert!(picture.get_pixel(50, 50).0.iter().all(|sample| sample.abs_diff(99) < 3));
