@@ -21,6 +21,7 @@ const AAN: [f64; 8] =
     [1.0, 1.387_039_845, 1.306_562_965, 1.175_875_602, 1.0, 0.785_694_958, 0.541_196_100, 0.275_899_379];
 
 /// Where the coefficient of each zigzag position is in a transformed block.
+#[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
 pub(super) const PLACES: [u8; 64] = {
     let mut places = ZIGZAG;
     let mut k = 0;
@@ -82,7 +83,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// A block of nothing.
+    /// A block before the first [`Self::transform`].
     pub(super) const EMPTY: Self = Self { coefficients: [ZERO; 64], nonzero: 0, scratch: [[[0.0; 8]; 8]; 2] };
 
     /// Transforms a block.
@@ -107,6 +108,7 @@ fn floats(samples: &Samples, floats: &mut [[f32; 8]; 8]) {
 }
 
 /// Transforms each column.
+#[expect(clippy::indexing_slicing, reason = "rows and columns of eight, counted to eight")]
 #[inline(never)]
 fn columns(from: &[[f32; 8]; 8], to: &mut [[f32; 8]; 8]) {
     let [a, b, c, d, e, f, g, h] = from;
@@ -119,6 +121,7 @@ fn columns(from: &[[f32; 8]; 8], to: &mut [[f32; 8]; 8]) {
 }
 
 /// Transforms each row, and turns rows into columns.
+#[expect(clippy::indexing_slicing, reason = "rows and columns of eight, counted to eight")]
 #[inline(never)]
 fn rows(from: &[[f32; 8]; 8], to: &mut [[f32; 8]; 8]) {
     for v in 0..8 {
@@ -159,6 +162,7 @@ fn dct8(x: [f32; 8]) -> [f32; 8] {
 }
 
 /// Multiplies, rounds and answers which zigzag positions are not zero.
+#[expect(clippy::indexing_slicing, reason = "a byte, and a value for each")]
 #[inline(never)]
 fn quantise(from: &[[f32; 8]; 8], factors: &Factors, to: &mut [u32; 64]) -> u64 {
     let mut flags = [0; 64];

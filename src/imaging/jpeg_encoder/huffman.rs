@@ -3,20 +3,21 @@
 use super::dct::{Block, PLACES, ZERO};
 use super::tables::{CHROMA_AC, CHROMA_DC, LUMA_AC, LUMA_DC, Spec};
 
-/// Lowest bits of an entry, which hold how many bits it writes: up to 16 of a code and 11 of a value. Those are above.
+/// An entry of a table is what to write, up to 16 bits of a code and 11 of a value, and below it how many bits that is:
+/// the lowest five.
 const LENGTH_BITS: u32 = 5;
 const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 
-/// Coefficients of at least this and below its negative have an entry of their own.
+/// Coefficients from minus this up to one below it have entries of their own, which hold their code and value.
 const NEAR: u32 = 128;
 
-/// Codes of a pair of DC and AC tables. An entry of 0 is none.
+/// Entries of a pair of DC and AC tables; 0 where there is no code.
 pub(super) struct Codes {
     /// By category.
     dc: [u32; 16],
     /// By run and category, as the standard's `RS`.
     ac: [u32; 256],
-    /// By run and coefficient plus [`NEAR`]: the code and the bits of the value in one.
+    /// By run and coefficient plus [`NEAR`].
     near: [[u32; 2 * NEAR as usize]; 16],
 }
 
@@ -83,7 +84,8 @@ const fn magnitude(value: i32) -> (u32, u32) {
 
 /// An entry for a code and the value behind it.
 const fn with_value(entry: u32, category: u32, bits: u32) -> u32 {
-    (entry >> LENGTH_BITS << category | bits) << LENGTH_BITS | (entry & LENGTH_MASK) + category
+    let code = entry >> LENGTH_BITS;
+    ((code << category | bits) << LENGTH_BITS) | ((entry & LENGTH_MASK) + category)
 }
 
 /// Bits on their way into the file.
@@ -122,6 +124,7 @@ impl BitWriter {
     }
 
     /// Writes a block (F.1.2) and answers its DC value; `previous` is that of the component's block before.
+    #[expect(clippy::indexing_slicing, reason = "every index is masked to the length of its array")]
     pub(super) fn block(&mut self, block: &Block, codes: &Codes, previous: i32) -> i32 {
         // Copied so that it stays in registers.
         let mut pending = self.pending;
