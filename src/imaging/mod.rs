@@ -23,6 +23,8 @@ mod model_size;
 mod plan;
 #[allow(dead_code, reason = "the codecs that share it follow")]
 mod planes;
+#[allow(dead_code, reason = "the preparation turns to it next")]
+mod png_decoder;
 mod resize;
 mod sniff;
 
