@@ -7,8 +7,8 @@ use crate::imaging::ImageError;
 
 /// How far back a stream may refer.
 const HISTORY: usize = 32 * 1024;
-/// Bytes that are free whenever the decompressor is called. It leaves bytes out of the checksum when a single repetition,
-/// of 258 at most, fills all that is free and more.
+/// Bytes that are free whenever the decompressor is called. It leaves bytes out of the checksum when a single
+/// repetition, of 258 at most, fills all that is free and more.
 const SLACK: usize = 512;
 /// Least room for new bytes, so that the history is not moved for every few.
 const LEAST_ROOM: usize = 96 * 1024;
@@ -68,8 +68,8 @@ impl<'a> Inflate<'a> {
         Ok(())
     }
 
-    /// Inflates as much as there is room for, room for `count` bytes from `start` on at least. Answers whether that took
-    /// the stream any further.
+    /// Inflates as much as there is room for, room for `count` bytes from `start` on at least. Answers whether that
+    /// took the stream any further.
     fn fill(&mut self, count: usize) -> Result<bool, ImageError> {
         self.make_room(count);
         while self.input.is_empty() {

@@ -23,9 +23,9 @@ use unfilter::Unfilter;
 use super::{Cancel, ImageError};
 use crate::domain::Size;
 
-/// Decodes the picture, of an animation its default image, and hands its rows to `sink` from top to bottom: RGB, 8 bits a
-/// sample, transparent areas laid on white. Answers whether any pixel was not opaque. The header, with the checksums of all
-/// chunks, was read and found within the limits.
+/// Decodes the picture, of an animation its default image, and hands its rows to `sink` from top to bottom: RGB, 8 bits
+/// a sample, transparent areas laid on white. Answers whether any pixel was not opaque. The header, with the checksums
+/// of all chunks, was read and found within the limits.
 ///
 /// # Errors
 ///
@@ -102,6 +102,8 @@ struct Buffers {
     window: usize,
     /// A row of RGB.
     rgb: usize,
+    /// What [`Samples`] takes.
+    samples: usize,
     /// All rows of RGB, for an interlaced picture.
     picture: usize,
 }
@@ -117,12 +119,12 @@ impl Buffers {
         let picture = if interlaced { rgb.checked_mul(height)? } else { 0 };
         // `Unfilter` keeps one row more.
         row.checked_mul(batch + 1)?;
-        Some(Self { row, batch, window, rgb, picture })
+        Some(Self { row, batch, window, rgb, samples: samples::memory(kind, size.width)?, picture })
     }
 
     fn memory(&self) -> Option<usize> {
-        let Self { row, batch, window, rgb, picture } = self;
-        let fixed = inflate::MEMORY + unfilter::MEMORY + samples::MEMORY;
-        [row * (batch + 1), *window, *rgb, *picture].into_iter().try_fold(fixed, usize::checked_add)
+        let Self { row, batch, window, samples, picture, .. } = self;
+        let fixed = inflate::MEMORY + unfilter::MEMORY;
+        [row * (batch + 1), *window, *samples, *picture].into_iter().try_fold(fixed, usize::checked_add)
     }
 }

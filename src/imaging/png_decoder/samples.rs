@@ -38,14 +38,17 @@ impl Kind {
         self.colour == Colour::Indexed
     }
 
-    fn bits_per_pixel(self) -> usize {
-        let samples = match self.colour {
+    fn channels(self) -> usize {
+        match self.colour {
             Colour::Gray | Colour::Indexed => 1,
             Colour::GrayAlpha => 2,
             Colour::Rgb => 3,
             Colour::Rgba => 4,
-        };
-        samples * usize::from(self.depth)
+        }
+    }
+
+    fn bits_per_pixel(self) -> usize {
+        self.channels() * usize::from(self.depth)
     }
 
     /// Bytes from one pixel to the next, as filters count them: 1 where a byte holds several pixels.
@@ -59,8 +62,10 @@ impl Kind {
     }
 }
 
-/// Bytes of memory of [`Samples`] beside its row: a table, or none.
-pub(super) const MEMORY: usize = 256 * size_of::<Entry>();
+/// Bytes of memory of [`Samples`]; `None` when a number cannot hold it.
+pub(super) fn memory(kind: Kind, width: u32) -> Option<usize> {
+    usize::try_from(width).ok()?.checked_mul(kind.channels() + 3)?.checked_add(256 * size_of::<Entry>())
+}
 
 /// RGB laid on white, and what is remarkable about it: [`TRANSPARENT`], [`ABSENT`].
 type Entry = [u8; 4];
@@ -69,32 +74,30 @@ const TRANSPARENT: u8 = 1;
 /// The palette has no such colour.
 const ABSENT: u8 = 2;
 
-/// How a row's bytes are read.
+/// What the samples of a pixel are, once each is a byte.
 enum Reader {
-    /// They are what is wanted.
-    Rgb8,
-    /// Pixels of a byte or less: what each value stands for.
-    Table {
-        depth: u8,
-        entries: Box<[Entry; 256]>,
-    },
-    /// With the colour that is transparent.
-    Rgb8Keyed([u8; 3]),
-    GrayAlpha8,
-    Rgba8,
-    Gray16 {
-        key: Option<[u8; 2]>,
-    },
-    GrayAlpha16,
-    Rgb16 {
-        key: Option<[u8; 6]>,
-    },
-    Rgba16,
+    /// One: what each value stands for.
+    Table(Box<[Entry; 256]>),
+    GrayAlpha,
+    Rgb,
+    Rgba,
+}
+
+/// The one colour that is transparent, as stored.
+enum Key {
+    Gray16([u8; 2]),
+    Rgb8([u8; 3]),
+    Rgb16([u8; 6]),
 }
 
 /// Turns unfiltered rows into RGB on white.
 pub(super) struct Samples {
+    depth: u8,
+    channels: usize,
     reader: Reader,
+    key: Option<Key>,
+    /// The samples of one row, a byte each.
+    bytes: Vec<u8>,
     /// One row.
     rgb: Vec<u8>,
     /// Whether a pixel so far was not opaque.
@@ -105,24 +108,24 @@ impl Samples {
     /// For rows of `width` pixels at most. A transparency chunk that does not suit the picture is ignored, as it is
     /// everywhere.
     pub(super) fn new(start: &Start, width: usize) -> Result<Self, ImageError> {
-        let Kind { depth, colour } = start.kind;
+        let kind @ Kind { depth, colour } = start.kind;
         let transparency = start.transparency.unwrap_or_default();
-        let reader = match (colour, depth) {
-            (Colour::Indexed, _) => Reader::Table { depth, entries: palette(start.palette, transparency)? },
-            (Colour::Gray, 16) => Reader::Gray16 { key: transparency.first_chunk().copied() },
-            (Colour::Gray, _) => Reader::Table { depth, entries: grays(depth, transparency.get(1).copied()) },
-            (Colour::GrayAlpha, 8) => Reader::GrayAlpha8,
-            (Colour::GrayAlpha, _) => Reader::GrayAlpha16,
-            (Colour::Rgb, 8) => match transparency {
-                [_, r, _, g, _, b, ..] => Reader::Rgb8Keyed([*r, *g, *b]),
-                _ => Reader::Rgb8,
-            },
-            (Colour::Rgb, _) => Reader::Rgb16 { key: transparency.first_chunk().copied() },
-            (Colour::Rgba, 8) => Reader::Rgba8,
-            (Colour::Rgba, _) => Reader::Rgba16,
+        let reader = match colour {
+            Colour::Indexed => Reader::Table(palette(start.palette, transparency)?),
+            Colour::Gray => Reader::Table(grays(depth, transparency.get(1).copied())),
+            Colour::GrayAlpha => Reader::GrayAlpha,
+            Colour::Rgb => Reader::Rgb,
+            Colour::Rgba => Reader::Rgba,
         };
-        let rgb = if matches!(reader, Reader::Rgb8) { Vec::new() } else { vec![0; 3 * width] };
-        Ok(Self { reader, rgb, was_transparent: false })
+        let key = match (colour, depth, transparency) {
+            (Colour::Gray, 16, _) => transparency.first_chunk().copied().map(Key::Gray16),
+            (Colour::Rgb, 8, [_, r, _, g, _, b, ..]) => Some(Key::Rgb8([*r, *g, *b])),
+            (Colour::Rgb, 16, _) => transparency.first_chunk().copied().map(Key::Rgb16),
+            _ => None,
+        };
+        let channels = kind.channels();
+        let (bytes, rgb) = (vec![0; channels * width], vec![0; 3 * width]);
+        Ok(Self { depth, channels, reader, key, bytes, rgb, was_transparent: false })
     }
 
     /// A row of `width` pixels as RGB of 8 bits on white.
@@ -131,32 +134,41 @@ impl Samples {
     ///
     /// [`ImageError::Corrupt`] when a pixel's colour is not in the palette.
     pub(super) fn convert<'a>(&'a mut self, row: &'a [u8], width: usize) -> Result<&'a [u8], ImageError> {
-        let rgb = self.rgb.get_mut(..3 * width).unwrap_or_default();
-        self.was_transparent |= match &self.reader {
-            Reader::Rgb8 => return Ok(row),
-            Reader::Table { depth, entries } => {
-                let remarks = look_up(row, *depth, entries, rgb);
+        let Self { depth, channels, reader, key, bytes, rgb, .. } = self;
+        let is_rgb = matches!(reader, Reader::Rgb) && key.is_none();
+        if is_rgb && *depth == 8 {
+            return Ok(row);
+        }
+        let rgb = rgb.get_mut(..3 * width).unwrap_or_default();
+        let bytes = bytes.get_mut(..*channels * width).unwrap_or_default();
+        match depth {
+            1 => unpack::<8>(row, bytes),
+            2 => unpack::<4>(row, bytes),
+            4 => unpack::<2>(row, bytes),
+            16 => reduce(row, bytes),
+            _ => bytes.copy_from_slice(row),
+        }
+        self.was_transparent |= match reader {
+            Reader::Table(entries) => {
+                let remarks = look_up(bytes, entries, rgb);
                 if remarks & ABSENT != 0 {
                     return Err(ImageError::corrupt("a pixel's colour is not in the PNG's palette"));
                 }
                 remarks & TRANSPARENT != 0
             }
-            Reader::Rgb8Keyed(key) => flatten(row, rgb, |rgb: [u8; 3]| (rgb, opaque_unless(rgb == *key))),
-            Reader::GrayAlpha8 => flatten(row, rgb, |[gray, alpha]: [u8; 2]| ([gray; 3], alpha)),
-            Reader::Rgba8 => flatten_rgba(row, rgb),
-            Reader::Gray16 { key } => {
-                flatten(row, rgb, |gray: [u8; 2]| ([reduced(gray); 3], opaque_unless(*key == Some(gray))))
+            Reader::GrayAlpha => flatten_gray(bytes, rgb),
+            Reader::Rgb if is_rgb => return Ok(bytes),
+            Reader::Rgb => {
+                rgb.copy_from_slice(bytes);
+                false
             }
-            Reader::GrayAlpha16 => {
-                flatten(row, rgb, |[v0, v1, a0, a1]: [u8; 4]| ([reduced([v0, v1]); 3], reduced([a0, a1])))
-            }
-            Reader::Rgb16 { key } => flatten(row, rgb, |pixel: [u8; 6]| {
-                let [r0, r1, g0, g1, b0, b1] = pixel;
-                ([reduced([r0, r1]), reduced([g0, g1]), reduced([b0, b1])], opaque_unless(*key == Some(pixel)))
-            }),
-            Reader::Rgba16 => flatten(row, rgb, |[r0, r1, g0, g1, b0, b1, a0, a1]: [u8; 8]| {
-                ([reduced([r0, r1]), reduced([g0, g1]), reduced([b0, b1])], reduced([a0, a1]))
-            }),
+            Reader::Rgba => flatten_rgba(bytes, rgb),
+        };
+        self.was_transparent |= match key {
+            Some(Key::Gray16(key)) => whiten(row, key, rgb),
+            Some(Key::Rgb8(key)) => whiten(row, key, rgb),
+            Some(Key::Rgb16(key)) => whiten(row, key, rgb),
+            None => false,
         };
         Ok(rgb)
     }
@@ -178,9 +190,11 @@ fn palette(colours: Option<&[u8]>, alphas: &[u8]) -> Result<Box<[Entry; 256]>, I
     Ok(entries)
 }
 
-/// Gray values of up to 8 bits, one of which may be transparent.
+/// Gray values of up to 8 bits, one of which may be transparent. Those of 16 bits are looked up by their reduced value,
+/// which is opaque: their key is of 16 bits too.
 fn grays(depth: u8, key: Option<u8>) -> Box<[Entry; 256]> {
-    let most = u8::MAX >> (8 - depth);
+    let key = key.filter(|_| depth <= 8);
+    let most = u8::MAX >> 8_u8.saturating_sub(depth);
     let mut entries = Box::new([[0; 4]; 256]);
     for (value, entry) in (0..=most).zip(entries.iter_mut()) {
         // 255, 85, 17 and 1 for depths of 1, 2, 4 and 8.
@@ -194,65 +208,103 @@ fn laid_on_white(colour: [u8; 3], alpha: u8) -> Entry {
     [r, g, b, if alpha == u8::MAX { 0 } else { TRANSPARENT }]
 }
 
+/// Samples of 1, 2 or 4 bits, `N` to a byte, the first of them in its highest bits.
+fn unpack<const N: usize>(row: &[u8], bytes: &mut [u8]) {
+    let depth = 8 / N;
+    let unpacked = |byte: u8| std::array::from_fn(|at| (byte >> (8 - depth * (at + 1))) & (u8::MAX >> (8 - depth)));
+    let (whole, rest) = bytes.as_chunks_mut::<N>();
+    for (samples, byte) in whole.iter_mut().zip(row) {
+        *samples = unpacked(*byte);
+    }
+    if let Some(byte) = row.get(whole.len()) {
+        let last: [u8; N] = unpacked(*byte);
+        rest.iter_mut().zip(last).for_each(|(sample, value)| *sample = value);
+    }
+}
+
+/// Samples of 16 bits, the higher byte first, in 8.
+fn reduce(row: &[u8], bytes: &mut [u8]) {
+    for (byte, sample) in bytes.iter_mut().zip(row.as_chunks().0) {
+        *byte = reduced(u16::from_be_bytes(*sample));
+    }
+}
+
+/// `value * 255 / 65535` to the nearest.
+#[inline(always)]
+fn reduced(value: u16) -> u8 {
+    ((u32::from(value) * 255 + 32_895) >> 16) as u8
+}
+
 /// Looks up all pixels of a row; answers their remarks taken together.
 #[expect(clippy::indexing_slicing, reason = "a byte is an index below 256")]
-fn look_up(row: &[u8], depth: u8, entries: &[Entry; 256], rgb: &mut [u8]) -> u8 {
+fn look_up(samples: &[u8], entries: &[Entry; 256], rgb: &mut [u8]) -> u8 {
     let mut remarks = 0;
-    let (pixels, _) = rgb.as_chunks_mut::<3>();
-    let mut put = |pixel: &mut [u8; 3], value: u8| {
-        let [r, g, b, remark] = entries[usize::from(value)];
+    for (pixel, sample) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(samples) {
+        let [r, g, b, remark] = entries[usize::from(*sample)];
         *pixel = [r, g, b];
         remarks |= remark;
-    };
-    if depth == 8 {
-        pixels.iter_mut().zip(row).for_each(|(pixel, byte)| put(pixel, *byte));
-        return remarks;
-    }
-    // The first pixel of a byte is in its highest bits.
-    for (pixels, byte) in pixels.chunks_mut(usize::from(8 / depth)).zip(row) {
-        let mut byte = *byte;
-        for pixel in pixels {
-            put(pixel, byte >> (8 - depth));
-            byte <<= depth;
-        }
     }
     remarks
 }
 
-/// Lays pixels of `B` bytes on white, read as straight RGB and alpha. Answers whether one was not opaque.
-#[inline(always)]
-fn flatten<const B: usize>(row: &[u8], rgb: &mut [u8], read: impl Fn([u8; B]) -> ([u8; 3], u8)) -> bool {
+/// Makes all pixels white that are stored as the key; answers whether there was one.
+fn whiten<const B: usize>(row: &[u8], key: &[u8; B], rgb: &mut [u8]) -> bool {
+    let mut found = false;
+    for (target, pixel) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks().0) {
+        if pixel == key {
+            *target = [u8::MAX; 3];
+            found = true;
+        }
+    }
+    found
+}
+
+/// Lays pixels of gray and alpha on white, in place, and spreads them. Answers whether one was not opaque.
+///
+/// Steps of their own, here and for RGBA: one loop that does both becomes slow vector code.
+fn flatten_gray(samples: &mut [u8], rgb: &mut [u8]) -> bool {
+    let (pixels, _) = samples.as_chunks_mut::<2>();
     let mut all = u8::MAX;
-    for (target, pixel) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<B>().0) {
-        let (colour, alpha) = read(*pixel);
-        *target = colour.map(|sample| on_white(sample, alpha));
-        all &= alpha;
+    for [gray, alpha] in pixels.iter_mut() {
+        all &= *alpha;
+        *gray = on_white(*gray, *alpha);
+    }
+    for (target, [gray, _]) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+        *target = [*gray; 3];
     }
     all != u8::MAX
 }
 
-/// [`flatten`] for the commonest kind with alpha, which is opaque more often than not.
-fn flatten_rgba(row: &[u8], rgb: &mut [u8]) -> bool {
-    let (pixels, _) = row.as_chunks::<4>();
+/// Lays pixels of RGB and alpha on white, in place, and takes the alpha out. Answers whether one was not opaque.
+fn flatten_rgba(samples: &mut [u8], rgb: &mut [u8]) -> bool {
+    let (pixels, _) = samples.as_chunks_mut::<4>();
     let all = pixels.iter().fold(u32::MAX, |all, pixel| all & u32::from_le_bytes(*pixel));
-    if all >> 24 != u32::from(u8::MAX) {
-        return flatten(row, rgb, |[r, g, b, alpha]: [u8; 4]| ([r, g, b], alpha));
+    let is_opaque = all >> 24 == u32::from(u8::MAX);
+    if !is_opaque {
+        for pixel in pixels.iter_mut() {
+            *pixel = rgba_on_white(u32::from_le_bytes(*pixel)).to_le_bytes();
+        }
     }
     for (target, [r, g, b, _]) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
         *target = [*r, *g, *b];
     }
-    false
+    !is_opaque
+}
+
+/// [`on_white`] of three samples, lowest first, under the alpha above them, two at a time in the halves of a word.
+#[inline(always)]
+fn rgba_on_white(pixel: u32) -> u32 {
+    const HALVES: u32 = 0x00ff_00ff;
+    let (inverted, alpha) = (!pixel, pixel >> 24);
+    let divided = |product: u32| ((product + (product >> 8 & HALVES)) >> 8) & HALVES;
+    let red_blue = divided((inverted & HALVES) * alpha + 0x0080_0080);
+    let green = divided((inverted >> 8 & 0xff) * alpha + 0x80);
+    !(red_blue | green << 8)
 }
 
 /// Alpha where one colour stands for nothing.
 fn opaque_unless(is_key: bool) -> u8 {
     if is_key { 0 } else { u8::MAX }
-}
-
-/// A sample of 16 bits, the higher first, in 8: `v * 255 / 65535` to the nearest.
-#[inline(always)]
-fn reduced(sample: [u8; 2]) -> u8 {
-    ((u32::from(u16::from_be_bytes(sample)) * 255 + 32_895) >> 16) as u8
 }
 
 /// A sample of straight alpha over white, rounded to the nearest: `255 - (255 - sample) * alpha / 255`, in 16 bits.
@@ -275,9 +327,19 @@ mod tests {
     }
 
     #[test]
+    fn two_samples_at_a_time_are_laid_on_white_as_one_is() {
+        for (sample, alpha) in (0..=255_u8).flat_map(|sample| (0..=255_u8).map(move |alpha| (sample, alpha))) {
+            let colour = [sample, 255 - sample, sample ^ 0x55];
+            let [r, g, b] = colour;
+            let [red, green, blue, _] = rgba_on_white(u32::from_le_bytes([r, g, b, alpha])).to_le_bytes();
+            assert_eq!([red, green, blue], colour.map(|sample| on_white(sample, alpha)));
+        }
+    }
+
+    #[test]
     fn sixteen_bits_are_reduced_to_the_nearest() {
         for value in 0..=u16::MAX {
-            assert_eq!(u32::from(reduced(value.to_be_bytes())), (u32::from(value) * 255 + 32_767) / 65_535);
+            assert_eq!(u32::from(reduced(value)), (u32::from(value) * 255 + 32_767) / 65_535);
         }
     }
 }

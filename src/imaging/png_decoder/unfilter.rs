@@ -1,4 +1,4 @@
-//! Undoing the filters of rows (PNG, section 9), a dozen rows at once.
+//! Undoing the filters of rows (PNG, section 9), up to sixteen rows at once.
 //!
 //! Average and Paeth predict a byte from the one left of it, so that a row alone is one long chain of steps that each
 //! wait for the last. Here rows move as a wavefront: every row is [`LAG`] pixels behind the row above it, and one step
@@ -6,7 +6,7 @@
 //! vectors, whatever mixture of filters the rows have.
 //!
 //! ```text
-//! record:   0    1    2    3    4    5    6    7    8      LAG = 2 for the picture's sake
+//! record:   0    1    2    3    4    5    6    7    8
 //! above   x=0  x=1  x=2  x=3  x=4  x=5  x=6  x=7  x=8
 //! row 0              x=0  x=1  x=2  x=3  x=4  x=5  x=6
 //! row 1                        x=0  x=1  x=2  x=3  x=4     left: record - 1, above: record - LAG, row - 1
@@ -14,22 +14,21 @@
 
 use crate::imaging::ImageError;
 
-/// How many pixels a row is behind the one above. A record is read one row off from how it was written, which a processor
-/// does slowly until the write has left its queue: a few steps later.
-const LAG: usize = 4;
+/// How many pixels a row is behind the one above. A record is read one row off from how it was written, which a
+/// processor does slowly until the write has left its queue: not in the very next step.
+const LAG: usize = 2;
 /// Records that are kept from one block for the next.
 const KEPT: usize = LAG + 1;
 /// Records of a block: pixels of a row that are taken at once. A few KiB in all, to stay in the nearest cache.
 const BLOCK: usize = 128;
 
-/// Rows that are unfiltered at once, for pixels of that many bytes: 32 bytes a step or more, half as many rows where
-/// pixels are large.
+/// Rows that are unfiltered at once, for pixels of that many bytes: fewer where pixels are large.
 pub(super) const fn rows_at_once(pixel: usize) -> usize {
     if pixel > 4 { 8 } else { 16 }
 }
 
-/// Bytes of memory of [`Unfilter`] beside its rows.
-pub(super) const MEMORY: usize = (KEPT + BLOCK) * 8 * 17;
+/// Bytes of memory of [`Unfilter`] beside its rows: records of 9 pixels of 8 bytes are the largest.
+pub(super) const MEMORY: usize = (KEPT + BLOCK) * 9 * 8;
 
 /// Undoes the filters of one picture, or of one pass of an interlaced one.
 pub(super) struct Unfilter {
