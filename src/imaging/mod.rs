@@ -26,6 +26,8 @@ mod model_size;
 mod picture;
 mod plan;
 mod planes;
+#[allow(dead_code, reason = "the preparation turns to it next")]
+mod png_decoder;
 mod resize;
 mod sniff;
 mod turn;
