@@ -115,8 +115,7 @@ def compare_picture(picture, ours, contenders, tier, options, folder):
         seen = compare_fidelity(picture, row, options, folder)
         row["crops"] = tables.crops(seen)
     for result in row["results"].values():
-        with open(result["out"], "rb") as file:
-            result["is_png"] = file.read(4) == b"\x89PNG"
+        result["kind"] = fidelity.kind(result["out"])
         result["bytes"] = os.path.getsize(result["out"])
     return row
 
@@ -167,7 +166,11 @@ def main():
         ours.stop()
     for contender in contenders:
         contender.stop()
-    finish(rows, versions, options, folder)
+    if failures:
+        # Half the figures do not replace whole ones.
+        options.write = None
+    if rows:
+        finish(rows, versions, options, folder)
     if failures:
         sys.exit("\n".join(["not everything was compared:", *failures]))
 

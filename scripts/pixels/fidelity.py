@@ -10,7 +10,7 @@ import io
 import os
 
 import numpy
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, JpegImagePlugin
 from skimage.metrics import structural_similarity
 
 
@@ -40,6 +40,16 @@ def decode(path, use_profile=True):
     """A file's picture as 8-bit RGB samples."""
     with Image.open(path) as picture:
         return numpy.asarray(to_rgb(picture, use_profile))
+
+
+def kind(path):
+    """How a file keeps its picture: `PNG`, `gray`, or the chroma of a JPEG, such as `4:2:0`."""
+    with Image.open(path) as picture:
+        if picture.format != "JPEG":
+            return picture.format
+        if picture.mode == "L":
+            return "gray"
+        return {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}.get(JpegImagePlugin.get_sampling(picture), "JPEG")
 
 
 def lanczos(x):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -107,7 +108,7 @@ def output(command, environment):
 
 def others():
     """The programs to compare with, of those that are there, and their versions."""
-    python = [sys.executable, os.path.join(HERE, "worker.py")]
+    python = [sys.executable, "-B", os.path.join(HERE, "worker.py")]
     programs = [
         Program("vips", "libvips", [*python, "vips"]),
         Program("vips1", "libvips, 1 thread", [*python, "vips"], {"VIPS_CONCURRENCY": "1"}),
@@ -117,11 +118,13 @@ def others():
 
     versions = {"libvips": ".".join(str(pyvips.version(part)) for part in range(3)), "Pillow": PIL.__version__}
     modules = os.path.join(os.path.dirname(os.path.dirname(sys.executable)), "node", "node_modules")
-    if os.path.isdir(os.path.join(modules, "sharp")):
+    if shutil.which("node") and os.path.isdir(os.path.join(modules, "sharp")):
         node = ["node", os.path.join(HERE, "worker.js")]
         environment = {"NODE_PATH": modules}
         programs.append(Program("sharp", "sharp", node, environment))
         told = json.loads(output([*node, "--versions"], {**os.environ, **environment}))
         versions["sharp"] = f"{told['sharp']} (libvips {told['vips']}, {told['threads']} thread(s))"
+    else:
+        print("sharp is not there: it is skipped", file=sys.stderr)
     programs.append(Program("pillow", "Pillow", [*python, "pillow"]))
     return programs, versions

@@ -65,7 +65,8 @@ def table(rows, options):
                     number(ratio(result, results.get("vips")), 2),
                     number(ratio(result, results.get("sharp")), 2),
                     number(mib, 1),
-                    f"{result['bytes'] / 1024:.0f}" + (" PNG" if result["is_png"] else ""),
+                    f"{result['bytes'] / 1024:.0f}",
+                    result["kind"],
                     number(result.get("psnr"), 2),
                     number(result.get("ssim"), 4),
                     number(result.get("psnr_linear"), 2),
@@ -73,8 +74,8 @@ def table(rows, options):
             )
             # Said once.
             title = ""
-    header = ["picture", "program", "ms", "median", "/ libvips", "/ sharp", "MiB", "KiB", "PSNR", "SSIM", "PSNR, linear"]
-    aligned = [LEFT, LEFT, *[RIGHT] * 9]
+    header = ["picture", "program", "ms", "median", "/ libvips", "/ sharp", "MiB", "KiB", "kind", "PSNR", "SSIM", "PSNR, linear"]
+    aligned = [LEFT, LEFT, *[RIGHT] * 6, LEFT, *[RIGHT] * 3]
     # Columns of what was left out would be empty.
     kept = [column for column in range(len(header)) if any(line[column] for line in body)]
     pick = lambda line: [line[column] for column in kept]  # noqa: E731
@@ -91,14 +92,18 @@ def mean_ratio(rows, name, other):
     return math.exp(sum(logs) / len(logs)) if logs else None
 
 
-def mean_gain(rows, name, other, figure):
-    """Mean over the pictures by which one program's figure is above another's; exact ones do not count."""
-    gains = []
+def gains(rows, name, other):
+    """By how many dB one program's PSNR is above another's, of pictures that both keep in the same kind of file: a PNG, or
+    chroma at full resolution, costs more bytes and is closer whatever was reduced how."""
+    found = []
     for row in rows:
-        pair = [row["results"].get(key, {}).get(figure) for key in (name, other)]
-        if None not in pair and not any(map(math.isinf, pair)):
-            gains.append(pair[0] - pair[1])
-    return sum(gains) / len(gains) if gains else None
+        pair = [row["results"].get(key, {}) for key in (name, other)]
+        if all("psnr" in result for result in pair) and pair[0]["kind"] == pair[1]["kind"]:
+            difference = pair[0]["psnr"] - pair[1]["psnr"]
+            # Two equal pictures are no gain; one alone has no measure.
+            if not math.isinf(difference):
+                found.append(0.0 if math.isnan(difference) else difference)
+    return found
 
 
 def summary(rows):
@@ -110,8 +115,13 @@ def summary(rows):
             continue
         worst = max((ratio(row["results"]["ours"], row["results"].get(key)) or 0, row["picture"]) for row in rows)
         words = f"- {title}: ours takes {times:.2f} times its CPU time (geometric mean; at most {worst[0]:.2f}, {worst[1]})"
-        gain = mean_gain(rows, "ours", key, "psnr")
-        lines.append(words + (f", PSNR {gain:+.2f} dB" if gain is not None else "") + ".")
+        gain = gains(rows, "ours", key)
+        same = [row for row in rows if row["results"]["ours"]["kind"] == row["results"].get(key, {}).get("kind")]
+        if same and len(same) < len(rows):
+            words += f". Of the {len(same)} that both keep in the same kind of file {mean_ratio(same, 'ours', key):.2f} times"
+        if gain:
+            words += f", PSNR {sum(gain) / len(gain):+.2f} dB ({min(gain):+.2f} to {max(gain):+.2f})"
+        lines.append(words + ".")
     return "\n".join(lines)
 
 
@@ -157,10 +167,11 @@ def markdown(rows, versions, options):
 NOTES = """\
 ms: CPU time of the process in user and kernel mode, all its threads, the file already in memory; the ratios are of the best
 times, under 1 is faster. MiB: peak of resident memory of a fresh process over what it had before it read the file; the file,
-the result and code used for the first time are in it. KiB: the result. PSNR (over RGB, dB) and SSIM (of the luma): the
-decoded result against the ideal reduction, decoded whole and reduced by Lanczos in float64; in the last column against the
-same in linear light. `the ideal as JPEG` is that ideal saved by Pillow at quality 90, 4:2:0: no JPEG of that kind comes much
-closer. The others write quality 90, 4:2:0 as asked; ours chooses PNG for what looks drawn and 4:4:4 for lossless sources."""
+the result and code used for the first time are in it. KiB and kind: the result, PNG or the chroma of a JPEG. PSNR (over RGB,
+dB) and SSIM (of the luma): the decoded result against the ideal reduction, decoded whole and reduced by Lanczos in float64;
+in the last column against the same in linear light. `the ideal as JPEG` is that ideal saved by Pillow at quality 90, 4:2:0:
+no such JPEG comes much closer. The others write quality 90, 4:2:0 as asked; where ours chose another kind, its bytes, time
+and PSNR are not those of the same task."""
 
 
 def machine():
