@@ -118,3 +118,49 @@ pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'stati
         });
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::transport::Channel;
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+    use super::*;
+    use crate::{
+        adapters::{Endpoints, StaticCredentials},
+        config::ServerArgs,
+    };
+
+    /// The server and this test share one thread, so that whatever holds it up would hold up the answer.
+    #[tokio::test]
+    async fn health_answers_while_every_worker_is_busy() {
+        let nobody = || "http://127.0.0.1:9".to_owned();
+        let credentials =
+            StaticCredentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned() };
+        let endpoints = Endpoints { s3: nobody(), bedrock: nobody(), region: "eu-west-1".to_owned(), credentials };
+        let config = ServerArgs::from_environment().unwrap().config().unwrap();
+        let app = App::new(&config, Some(&endpoints)).await;
+        let admission = app.service.analyzer().admission().clone();
+        let running = start(SocketAddr::from(([127, 0, 0, 1], 0)), app).await.unwrap();
+        let mut busy = Vec::new();
+        for _ in 0..config.limits.prepare_workers {
+            let (go, gone) = std::sync::mpsc::channel::<()>();
+            let (begun, has_begun) = oneshot::channel();
+            let worker = admission.worker().await.unwrap();
+            let work = tokio::spawn(worker.run(move || {
+                begun.send(()).unwrap();
+                gone.recv()
+            }));
+            has_begun.await.unwrap();
+            busy.push((go, work));
+        }
+        let server = format!("http://{}", running.address);
+        let channel = Channel::from_shared(server).unwrap().connect().await.unwrap();
+        HealthClient::new(channel).check(HealthCheckRequest::default()).await.expect("an answer");
+        for (go, work) in busy {
+            assert!(!work.is_finished());
+            go.send(()).unwrap();
+            work.await.unwrap().unwrap().unwrap();
+        }
+        running.stop().await.unwrap();
+    }
+}

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use clap::{Args, FromArgMatches as _, ValueEnum};
+use clap::{Args, FromArgMatches as _, ValueEnum, builder::BoolishValueParser};
 
 use crate::{
     catalog::Models,
@@ -81,6 +81,16 @@ pub struct ServerArgs {
     /// as much memory.
     #[arg(long, env = "SIGHTLINE_MAX_IN_FLIGHT_BYTES", default_value = "512MiB", value_name = "SIZE", value_parser = total)]
     pub max_in_flight_bytes: ByteSize,
+
+    /// Most memory that the preparing of pictures takes at once, beside their files. What one takes is known from its header,
+    /// and waits for its share; a picture that takes more than all of it is IMAGE_TOO_LARGE.
+    #[arg(long, env = "SIGHTLINE_MAX_PREPARE_BYTES", default_value = "1GiB", value_name = "SIZE", value_parser = total)]
+    pub max_prepare_bytes: ByteSize,
+
+    /// Decode only with code that holds no `unsafe` and no C, which is slower: a lossy WebP takes about two and a half times as
+    /// long.
+    #[arg(long, env = "SIGHTLINE_SAFE_DECODERS", value_parser = BoolishValueParser::new())]
+    pub safe_decoders: bool,
 
     /// Most AnalyzeMany streams open at once. One more is UNAVAILABLE.
     #[arg(long, env = "SIGHTLINE_MAX_STREAMS", default_value_t = 256, value_name = "COUNT",
@@ -178,6 +188,8 @@ impl ServerArgs {
             max_in_flight: self.max_in_flight as usize,
             max_in_flight_bytes: self.max_in_flight_bytes.as_u64(),
             max_streams: self.max_streams as usize,
+            max_prepare_bytes: self.max_prepare_bytes.as_u64(),
+            safe_decoders: self.safe_decoders,
             prepare_workers: std::thread::available_parallelism().map_or(1, usize::from),
             cache_bytes: self.cache_bytes.as_u64(),
             cache_ttl: self.cache_ttl,

@@ -60,6 +60,8 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         ("max_model_attempts", config.limits.retry.max_attempts.to_string()),
         ("max_in_flight", config.limits.max_in_flight.to_string()),
         ("max_in_flight_bytes", config.limits.max_in_flight_bytes.to_string()),
+        ("max_prepare_bytes", config.limits.max_prepare_bytes.to_string()),
+        ("safe_decoders", config.limits.safe_decoders.to_string()),
         ("max_streams", config.limits.max_streams.to_string()),
         ("cache_bytes", config.limits.cache_bytes.to_string()),
         ("cache_ttl", time(config.limits.cache_ttl)),

@@ -42,6 +42,7 @@ fn what_is_wrong_is_refused_with_the_flags_name() {
     for (flags, name) in [
         (["--listen", "nowhere"], "--listen"),
         (["--max-image-bytes", "0"], "--max-image-bytes"),
+        (["--max-prepare-bytes", "0"], "--max-prepare-bytes"),
         (["--request-timeout", "0s"], "--request-timeout"),
         (["--request-timeout", "soon"], "--request-timeout"),
         (["--model", " "], "--model"),
@@ -50,6 +51,14 @@ fn what_is_wrong_is_refused_with_the_flags_name() {
         let error = parse(&flags).unwrap_err();
         assert!(error.contains(name), "{error}");
     }
+}
+
+#[test]
+fn what_bounds_the_preparing_of_pictures_reaches_the_limits() {
+    let limits = |flags: &[&str]| parse(flags).unwrap().config().unwrap().limits;
+    let told = limits(&["--safe-decoders", "--max-prepare-bytes", "300MB"]);
+    assert_eq!((told.safe_decoders, told.max_prepare_bytes), (true, 300_000_000));
+    assert!(!limits(&[]).safe_decoders);
 }
 
 #[test]

@@ -207,7 +207,7 @@ pub enum StopReason {
 pub struct Timing {
     /// From the request's arrival to the response.
     pub total: Duration,
-    /// Waiting for a free worker to prepare the picture.
+    /// Waiting for room, for a free worker to prepare the picture, and for its memory.
     pub queue: Duration,
     /// Reading from S3.
     pub fetch: Duration,

@@ -41,7 +41,7 @@ impl Service {
     }
 
     /// What does the work.
-    pub(super) fn analyzer(&self) -> &Arc<Analyzer> {
+    pub(crate) fn analyzer(&self) -> &Arc<Analyzer> {
         &self.analyzer
     }
 

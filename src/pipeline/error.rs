@@ -18,7 +18,7 @@ pub enum Stage {
     Stream,
     /// Listing objects.
     List,
-    /// Waiting for room, or for a free worker to prepare the picture.
+    /// Waiting for room, or for a free worker to prepare the picture and for its memory.
     Queue,
     /// Reading from S3.
     Fetch,
@@ -70,7 +70,7 @@ pub enum AnalyzeError {
     },
     /// The bytes are no picture that can be analyzed.
     #[error(transparent)]
-    Image(#[from] ImageError),
+    Image(ImageError),
     /// The model gave no answer.
     #[error("{model}: {error}")]
     Model {
@@ -174,6 +174,16 @@ pub struct Failed {
     pub error: AnalyzeError,
     /// Tokens and calls.
     pub usage: Usage,
+}
+
+impl From<ImageError> for AnalyzeError {
+    /// Work is stopped when nobody waits for it any more, which says nothing about the picture.
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::Cancelled => Self::DeadlineExceeded { stage: Stage::Prepare },
+            error => Self::Image(error),
+        }
+    }
 }
 
 impl From<AnalyzeError> for Failed {

@@ -1,8 +1,8 @@
 //! The use case: one picture, one model call, one typed analysis; and many pictures of one stream ([`many`]).
 //!
 //! Admission, then fetch, prepare, ask, read. The deadline bounds every step; dropping the future of an analysis drops
-//! what it does upstream. Pixels are worked on off the async threads, at most as many pictures at once as there are
-//! cores.
+//! what it does upstream. Pixels are worked on by threads of their own, at most as many pictures at once as there are cores,
+//! and with no more memory together than the budget; work that nobody waits for stops.
 
 mod admission;
 mod asking;
@@ -11,6 +11,7 @@ mod error;
 mod fetch;
 pub mod many;
 mod ports;
+mod preparing;
 mod run;
 mod sharing;
 #[cfg(test)]
@@ -52,6 +53,10 @@ pub struct Limits {
     pub max_streams: usize,
     /// Most pictures prepared at once.
     pub prepare_workers: usize,
+    /// Most bytes of memory that preparations take together, beside the files; a picture that takes more is refused.
+    pub max_prepare_bytes: u64,
+    /// Decode only with code that holds no `unsafe` and no C, which is slower.
+    pub safe_decoders: bool,
     /// Most bytes of kept results; 0 keeps none, and requests share no model calls.
     pub cache_bytes: u64,
     /// How long a result is kept.
@@ -63,7 +68,11 @@ pub struct Limits {
 impl Limits {
     /// What bounds the preparation of one picture.
     fn of_pictures(&self) -> imaging::Limits {
-        imaging::Limits { max_pixels: self.max_pixels, max_memory: u64::MAX, safe_decoders: false }
+        imaging::Limits {
+            max_pixels: self.max_pixels,
+            max_memory: self.max_prepare_bytes,
+            safe_decoders: self.safe_decoders,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One picture through all steps: fetch, look for a kept result, prepare, ask or share, and what is answered.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -11,6 +11,7 @@ use super::{
     asking::{Asker, Claim, Ledger, Patience, Picture, Request, Topic},
     error::{AnalyzeError, Failed, Stage},
     fetch::{self, Fetched},
+    preparing,
     sharing::{self, Begin, Key, Landed, Outcome, PictureFacts, Shared, Sharing},
 };
 use crate::{
@@ -162,11 +163,22 @@ impl<'a> Run<'a> {
         };
         let limits = self.analyzer.limits.of_pictures();
         let target = imaging::Target { tier: model.tier, oversize: self.job.options.oversize };
+        let plan = preparing::plan(worker, bytes, limits, target);
+        let planned = self.timed_prepare(plan).await?;
+        let waits = self.slot.waits();
+        let admitted = self.job.queue(waits, self.slot.waiting(planned.admit())).await??;
+        self.timed_prepare(admitted.run()).await
+    }
+
+    /// A step of the preparation, within the deadline.
+    async fn timed_prepare<T>(
+        &mut self,
+        step: impl Future<Output = Result<T, AnalyzeError>>,
+    ) -> Result<T, AnalyzeError> {
         let started = Instant::now();
-        let work = worker.run(move || imaging::prepare(&bytes, &limits, &target));
-        let outcome = self.job.deadline.bound(Stage::Prepare, work).await?;
-        self.timing.prepare = started.elapsed();
-        Ok(outcome??)
+        let outcome = self.job.deadline.bound(Stage::Prepare, step).await?;
+        self.timing.prepare += started.elapsed();
+        outcome
     }
 
     fn topic(&self) -> Topic {

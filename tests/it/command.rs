@@ -281,6 +281,11 @@ async fn the_configuration_is_printed_and_what_is_wrong_is_refused() {
     let output = command().arg("config").env("SIGHTLINE_MODELS", "/nonexistent.toml").output().await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent.toml"));
+    for (value, said) in [("1", "true"), ("true", "true"), ("false", "false"), ("0", "false"), ("", "false")] {
+        let output = command().arg("config").env("SIGHTLINE_SAFE_DECODERS", value).output().await.unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(&format!("safe_decoders = {said}\n")), "{value}: {text}");
+    }
     let output = command().arg("serve").env("SIGHTLINE_LISTEN", "nowhere").output().await.unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--listen"));

@@ -110,6 +110,21 @@ async fn too_many_pixels_are_refused_with_the_size_that_fits() {
 }
 
 #[tokio::test]
+async fn a_picture_that_takes_more_memory_than_there_is_is_refused_and_one_that_takes_none_is_not() {
+    let service = Service::with(&["--max-prepare-bytes", "100KB"]).await;
+    let file = Scene::new(3200, 2400).encode(Format::Png);
+    let (_, details) =
+        assert_error(service.analyze_bytes(&file, describe()).await, Code::InvalidArgument, "IMAGE_TOO_LARGE");
+    let metadata = details.info.metadata;
+    assert_eq!((metadata["limit"].as_str(), metadata["unit"].as_str()), ("100000", "bytes of memory"));
+    assert!(metadata["actual"].parse::<u64>().unwrap() > 100_000, "{metadata:?}");
+    assert!(service.bedrock.requests().is_empty());
+    service.bedrock.push(Reply::tool(json!({"description": "A hall."})));
+    let as_it_is = Scene::new(640, 480).encode(Format::Png);
+    service.analyze_bytes(&as_it_is, describe()).await.expect("it goes to the model as it is");
+}
+
+#[tokio::test]
 async fn the_reject_policy_names_the_size_that_would_fit() {
     let service = Service::with(&["--model", "global.anthropic.claude-sonnet-4-6"]).await;
     let file = Scene::new(1920, 1080).encode(Format::Png);

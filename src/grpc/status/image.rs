@@ -3,7 +3,10 @@
 use tonic::Code;
 
 use super::Failure;
-use crate::imaging::{ImageError, MediaType};
+use crate::{
+    imaging::{ImageError, MediaType},
+    pipeline::AnalyzeError,
+};
 
 pub(super) fn failure(error: &ImageError) -> Failure {
     match error {
@@ -41,8 +44,8 @@ pub(super) fn failure(error: &ImageError) -> Failure {
                 .with("limit", limit.to_string())
                 .with("unit", "bytes of memory")
         }
-        // Whoever stopped the work has left; nobody reads this.
-        ImageError::Cancelled => Failure::new(Code::Cancelled, "CANCELLED", "The work was stopped.".to_owned()),
+        // Whoever stopped the work has left, and the pipeline says it in its own words.
+        ImageError::Cancelled => super::failure(&AnalyzeError::from(ImageError::Cancelled)),
     }
 }
 

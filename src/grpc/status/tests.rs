@@ -51,6 +51,8 @@ fn every_error() -> Vec<AnalyzeError> {
             fits: Size::new(12_247, 8_164),
         }),
         AnalyzeError::Image(ImageError::Oversize { actual: Size::new(1920, 1080), fits: Size::new(1456, 819) }),
+        AnalyzeError::Image(ImageError::TooMuchMemory { actual: 1_600_000_000, limit: 1 << 30 }),
+        AnalyzeError::Image(ImageError::Cancelled),
         store(StoreError::ObjectNotFound),
         store(StoreError::BucketNotFound),
         store(StoreError::AccessDenied { code: "AccessDenied".into() }),

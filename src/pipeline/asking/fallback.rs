@@ -1,10 +1,10 @@
 //! When another model may answer, and the picture as that model sees it.
 
-use super::{Asker, Patience, Picture, Request, question};
+use super::{Asker, Patience, Picture, Request, question, within};
 use crate::{
     domain::{Frame, ModelProfile, OversizePolicy, Warning, WarningCode},
-    imaging::{self, Encoded},
-    pipeline::{error::AnalyzeError, ports::ModelError},
+    imaging::{self, Encoded, Prepared},
+    pipeline::{error::AnalyzeError, ports::ModelError, preparing},
 };
 
 /// Whether a request that failed so may be answered by another model, and is not known to be paid already.
@@ -108,10 +108,7 @@ pub(super) async fn picture(
     if request.refuses_to_reduce() {
         return None;
     }
-    let worker = asker.worker(patience).await.ok()?;
-    let (bytes, limits) = (picture.bytes.clone(), asker.limits);
-    let target = imaging::Target { tier: model.tier, oversize: OversizePolicy::Resize };
-    let smaller = worker.run(move || imaging::prepare(&bytes, &limits, &target)).await.ok()?.ok()?;
+    let smaller = within(patience, reduced(asker, picture, model)).await.ok()?;
     let Encoded::New(bytes) = smaller.encoded else { return None };
     let size = smaller.frame.model();
     let text = format!("The picture was reduced to {size}, the size that {} sees.", model.id);
@@ -122,4 +119,10 @@ pub(super) async fn picture(
         tokens: smaller.image_tokens,
     };
     Some((picture, Some(Warning::new(WarningCode::ImageResized, text))))
+}
+
+async fn reduced(asker: &Asker, picture: &Picture, model: &ModelProfile) -> Result<Prepared, AnalyzeError> {
+    let target = imaging::Target { tier: model.tier, oversize: OversizePolicy::Resize };
+    let worker = asker.admission.worker().await?;
+    preparing::plan(worker, picture.bytes.clone(), asker.limits, target).await?.admit().await?.run().await
 }

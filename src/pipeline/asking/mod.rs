@@ -14,7 +14,7 @@ mod refused;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use budget::RetryBudget;
 use circuit::Circuits;
@@ -102,10 +102,7 @@ impl Asker {
 
     /// A place to work on something off the async threads.
     async fn worker(&self, patience: &Patience) -> Result<Worker, AnalyzeError> {
-        tokio::select! {
-            worker = self.admission.worker() => worker,
-            () = patience.is_over() => Err(AnalyzeError::DeadlineExceeded { stage: Stage::Model }),
-        }
+        within(patience, self.admission.worker()).await
     }
 
     /// A question as it would be asked now.
@@ -159,6 +156,17 @@ impl Asker {
         // The model that was asked for may be back when the same is asked next.
         answered.is_lasting &= fallback::is_for_good(failure);
         answered
+    }
+}
+
+/// What `step` comes to while there is time for it.
+async fn within<T>(
+    patience: &Patience,
+    step: impl Future<Output = Result<T, AnalyzeError>>,
+) -> Result<T, AnalyzeError> {
+    tokio::select! {
+        outcome = step => outcome,
+        () = patience.is_over() => Err(AnalyzeError::DeadlineExceeded { stage: Stage::Model }),
     }
 }
 
