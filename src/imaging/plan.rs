@@ -2,7 +2,7 @@
 //! the work takes at most.
 
 use super::{
-    Cancel, Encoded, ImageError, Limits, MAX_MODEL_BYTES, MediaType, Prepared, Target, decode, encode,
+    Cancel, Encoded, ImageError, Limits, MAX_MODEL_BYTES, MediaType, Prepared, Target, colour, decode, encode,
     header::{self, Header},
     model_size::{self, model_size, visual_tokens},
     resize,
@@ -22,7 +22,6 @@ pub struct Plan {
     /// The caller's own bytes are what the model gets.
     as_is: bool,
     peak_memory: u64,
-    #[expect(dead_code, reason = "decoders are chosen by it")]
     safe_decoders: bool,
 }
 
@@ -39,7 +38,7 @@ impl Plan {
         check(&header, upright, size, limits, target)?;
         decode::check_header(bytes, &header)?;
         let as_is = size == upright && header.is_plain && header.is_upright() && bytes.len() <= MAX_MODEL_BYTES;
-        let peak_memory = peak_memory(&header, as_is);
+        let peak_memory = peak_memory(&header, as_is, limits.safe_decoders);
         if peak_memory > limits.max_memory {
             return Err(ImageError::TooMuchMemory { actual: peak_memory, limit: limits.max_memory });
         }
@@ -58,19 +57,19 @@ impl Plan {
     /// [`ImageError::Corrupt`] when decoding finds damage; [`ImageError::Cancelled`] when `cancel` says so.
     pub fn run(&self, bytes: &[u8], cancel: &Cancel) -> Result<Prepared, ImageError> {
         cancel.check()?;
-        let Self { header, size, tier, .. } = self;
+        let Self { header, size, tier, safe_decoders, .. } = self;
         let upright = header.upright();
         let mut warnings = Vec::new();
         let (encoded, media_type) = if self.as_is {
             if header.media_type == MediaType::Webp {
                 // A model refuses a damaged stream after the call is made, and nothing but decoding finds the damage.
                 // What fits the model has few pixels, so this takes milliseconds.
-                decode::decode(bytes, header)?;
+                decode::decode(bytes, header, *safe_decoders)?;
             }
             (Encoded::AsIs, header.media_type)
         } else {
             let too_heavy = *size == upright && bytes.len() > MAX_MODEL_BYTES;
-            rebuild(bytes, header, *size, too_heavy, &mut warnings)?
+            rebuild(bytes, header, *safe_decoders, *size, too_heavy, &mut warnings)?
         };
         if size.width.min(size.height) < SMALL_EDGE {
             let text = format!(
@@ -91,8 +90,8 @@ impl Plan {
 }
 
 /// What a decoder of the type holds at most.
-fn peak_memory(header: &Header, as_is: bool) -> u64 {
-    if as_is && header.media_type != MediaType::Webp { 0 } else { header.stored.pixel_count().saturating_mul(16) }
+fn peak_memory(header: &Header, as_is: bool, safe_decoders: bool) -> u64 {
+    if as_is && header.media_type != MediaType::Webp { 0 } else { decode::memory(header, safe_decoders) }
 }
 
 /// Refuses what must not reach a decoder: too many pixels, damage, a size the caller does not want reduced.
@@ -115,18 +114,27 @@ fn check(header: &Header, upright: Size, size: Size, limits: &Limits, target: &T
 fn rebuild(
     bytes: &[u8],
     header: &Header,
+    safe_decoders: bool,
     size: Size,
     too_heavy: bool,
     warnings: &mut Vec<Warning>,
 ) -> Result<(Encoded, MediaType), ImageError> {
-    let decoded = decode::decode(bytes, header)?;
+    let decoded = decode::decode(bytes, header, safe_decoders)?;
     let stored_size = if header.is_sideways() { size.transposed() } else { size };
-    let picture = resize::turn(resize::resize(decoded.picture, stored_size)?, header.orientation);
+    let mut picture = resize::turn(resize::resize(decoded.picture, stored_size)?, header.orientation);
+    if let Some(transform) = colour::of(bytes, header) {
+        transform.apply(&mut picture);
+    }
     let built = encode::encode(&picture, header.is_lossless)?;
 
     let mut warn = |code, text: String| warnings.push(Warning::new(code, text));
     if header.is_animated {
-        warn(WarningCode::ImageFirstFrameOnly, "Only the first frame of the animation was analyzed.".to_owned());
+        let text = if header.media_type == MediaType::Tiff {
+            "Only the first page of the file was analyzed."
+        } else {
+            "Only the first frame of the animation was analyzed."
+        };
+        warn(WarningCode::ImageFirstFrameOnly, text.to_owned());
     }
     if decoded.was_transparent {
         warn(WarningCode::ImageFlattened, "Transparent areas of the picture were laid on white.".to_owned());
