@@ -11,6 +11,7 @@ use super::jpeg_encoder::{self, Chroma};
 use super::picture::Picture;
 use super::planes::Planes;
 use super::{Cancel, ImageError, MAX_MODEL_BYTES};
+use crate::domain::Size;
 
 /// JPEG quality, 1 to 100, unless the bytes are too many.
 pub(super) const QUALITY: u8 = 90;
@@ -27,6 +28,9 @@ const ROW_STEP: usize = 4;
 /// A drawn picture stays exact as long as that takes at most so many times the bytes of a JPEG.
 const MOST_FOR_EXACT: usize = 2;
 
+/// An encoder's tables.
+const BYTES_BESIDES: u64 = 1024 * 1024;
+
 /// An encoded picture.
 #[derive(Debug)]
 pub(super) struct Built {
@@ -38,6 +42,12 @@ pub(super) struct Built {
 /// Encodes within [`MAX_MODEL_BYTES`]. `None` when that takes a smaller picture.
 pub(super) fn encode(picture: &Picture, is_lossless: bool, cancel: &Cancel) -> Result<Option<Built>, ImageError> {
     encode_within(picture, is_lossless, MAX_MODEL_BYTES, cancel)
+}
+
+/// Most bytes that [`encode`] holds at once beside the picture, and the picture itself.
+pub(super) fn memory(size: Size) -> u64 {
+    // RGB, its planes, a PNG and a JPEG of it at their largest: each at most about as large as the pixels.
+    size.pixel_count().saturating_mul(4 * 3).saturating_add(BYTES_BESIDES)
 }
 
 fn encode_within(

@@ -6,7 +6,9 @@ use crate::domain::Size;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
     /// The bytes are not a picture of a type that is read.
-    #[error("the file is not a picture that can be read (it looks like {detected}); send JPEG, PNG, GIF or WebP")]
+    #[error(
+        "the file is not a picture that can be read (it looks like {detected}); send JPEG, PNG, GIF, WebP, BMP or TIFF"
+    )]
     Unsupported {
         /// What the bytes look like: a media type, with a remark where that alone would mislead, `empty` or `unknown`.
         detected: String,

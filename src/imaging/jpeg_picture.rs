@@ -3,7 +3,7 @@
 use image::RgbImage;
 use image::metadata::Orientation;
 
-use super::jpeg_decoder::{ColourModel, Component, Decoded, Wanted};
+use super::jpeg_decoder::{self, ColourModel, Component, Decoded, Wanted};
 use super::planes::{Plane, Planes};
 use super::resize::{self, Area};
 use super::{Cancel, ImageError, turn};
@@ -12,6 +12,13 @@ use crate::domain::Size;
 /// What to ask of the decoder for a picture of `size`, as stored: chroma is kept at half of it.
 pub(super) fn wanted(size: Size) -> Wanted {
     Wanted { full: size, chroma: Size::new((size.width / 2).max(1), (size.height / 2).max(1)) }
+}
+
+/// Most bytes that decoding and reducing to `size`, as stored, holds at once, whatever the colours are.
+pub(super) fn memory(bytes: &[u8], size: Size) -> u64 {
+    // Every component at the full size at most, one of them twice while it is turned, and RGB of them.
+    let result = size.pixel_count().saturating_mul(4 + 1 + 3);
+    jpeg_decoder::memory(bytes, &wanted(size)).saturating_add(result)
 }
 
 /// Planes of exactly `size`, as stored, turned upright: of a gray picture or one in YCbCr.

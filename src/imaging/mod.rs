@@ -11,10 +11,11 @@
 //!
 //! Nothing is believed but the bytes: the type comes from the first of them, and size, orientation, frames and
 //! soundness from a walk over the container that decodes nothing. The pixel limit is enforced there, before any
-//! decoder runs. A picture that is encoded anew carries no metadata; an embedded colour profile is dropped with it and
-//! the samples are taken as sRGB.
+//! decoder runs. A picture that is encoded anew carries no metadata, and its colours are sRGB: those of an embedded colour
+//! profile are converted.
 
 mod cancel;
+mod colour;
 mod decode;
 mod encode;
 mod error;
@@ -26,7 +27,6 @@ mod model_size;
 mod picture;
 mod plan;
 mod planes;
-#[allow(dead_code, reason = "the preparation turns to it next")]
 mod png_decoder;
 mod resize;
 mod sniff;

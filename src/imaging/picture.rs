@@ -6,11 +6,12 @@
 
 use image::RgbImage;
 
+use super::colour::Transform;
 use super::header::Header;
 use super::jpeg_decoder::{self, ColourModel};
 use super::planes::Planes;
 use super::resize::Reducer;
-use super::{Cancel, ImageError, MediaType, decode, jpeg_picture, turn};
+use super::{Cancel, ImageError, MediaType, colour, decode, jpeg_picture, png_decoder, turn};
 use crate::domain::Size;
 
 /// Pixels in the form that costs least.
@@ -29,36 +30,89 @@ pub(super) struct Shown {
     pub(super) was_transparent: bool,
 }
 
-/// Makes the picture of exactly `size`, which is that of the upright picture.
-pub(super) fn of(bytes: &[u8], header: &Header, size: Size, cancel: &Cancel) -> Result<Shown, ImageError> {
+/// Makes the picture of exactly `size`, which is that of the upright picture. `safe_decoders` are those without C.
+///
+/// # Errors
+///
+/// [`ImageError::Corrupt`] when decoding finds damage; [`ImageError::Cancelled`].
+pub(super) fn of(
+    bytes: &[u8],
+    header: &Header,
+    size: Size,
+    safe_decoders: bool,
+    cancel: &Cancel,
+) -> Result<Shown, ImageError> {
     let stored = if header.is_sideways() { size.transposed() } else { size };
-    decode::guarded(|| match header.media_type {
-        MediaType::Jpeg => of_jpeg(bytes, header, stored, cancel),
-        _ => of_rows(bytes, header, stored, cancel),
-    })
+    let colours = colour::of(bytes, header);
+    decode::contained(|| match header.media_type {
+        MediaType::Jpeg => of_jpeg(bytes, header, stored, colours.as_ref(), cancel),
+        _ => {
+            let (mut picture, was_transparent) = of_rows(bytes, header, stored, safe_decoders, cancel)?;
+            if let Some(colours) = &colours {
+                colours.apply(&mut picture);
+            }
+            Ok(Shown { picture: Picture::Rgb(turn::rgb(picture, header.orientation)), was_transparent })
+        }
+    })?
 }
 
-fn of_jpeg(bytes: &[u8], header: &Header, stored: Size, cancel: &Cancel) -> Result<Shown, ImageError> {
+fn of_jpeg(
+    bytes: &[u8],
+    header: &Header,
+    stored: Size,
+    colours: Option<&Transform>,
+    cancel: &Cancel,
+) -> Result<Shown, ImageError> {
     let decoded = jpeg_decoder::decode(bytes, &jpeg_picture::wanted(stored), cancel)?;
-    let picture = match decoded.model {
-        ColourModel::Gray | ColourModel::YCbCr => {
-            Picture::Planes(jpeg_picture::planes(decoded, stored, header.orientation)?)
+    cancel.check()?;
+    let is_ycc = matches!(decoded.model, ColourModel::Gray | ColourModel::YCbCr);
+    let picture = if is_ycc && colours.is_none() {
+        Picture::Planes(jpeg_picture::planes(decoded, stored, header.orientation)?)
+    } else {
+        let cmyk = |inks: &[u8], rgb: &mut [u8]| {
+            if colours.and_then(|colours| colours.cmyk(inks, rgb)).is_none() {
+                jpeg_picture::plain_cmyk(inks, rgb);
+            }
+        };
+        let mut rgb = jpeg_picture::rgb(decoded, stored, &cmyk, cancel)?;
+        if let Some(colours) = colours {
+            colours.apply(&mut rgb);
         }
-        _ => {
-            let rgb = jpeg_picture::rgb(decoded, stored, &jpeg_picture::plain_cmyk, cancel)?;
-            Picture::Rgb(turn::rgb(rgb, header.orientation))
-        }
+        Picture::Rgb(turn::rgb(rgb, header.orientation))
     };
     Ok(Shown { picture, was_transparent: false })
 }
 
-fn of_rows(bytes: &[u8], header: &Header, stored: Size, cancel: &Cancel) -> Result<Shown, ImageError> {
+/// Decodes row by row, or all at once where the decoder can do no better, and reduces the rows. Answers whether a pixel
+/// was not opaque, too.
+fn of_rows(
+    bytes: &[u8],
+    header: &Header,
+    stored: Size,
+    safe_decoders: bool,
+    cancel: &Cancel,
+) -> Result<(RgbImage, bool), ImageError> {
     let mut reducer = Reducer::new(header.stored, stored);
-    let decoded = decode::decode(bytes, header)?;
-    for row in decoded.picture.chunks_exact(header.stored.width as usize * 3) {
-        reducer.push(row)?;
-    }
-    cancel.check()?;
-    let picture = turn::rgb(reducer.finish()?, header.orientation);
-    Ok(Shown { picture: Picture::Rgb(picture), was_transparent: decoded.was_transparent })
+    let was_transparent = if header.media_type == MediaType::Png {
+        png_decoder::decode(bytes, cancel, &mut |row| reducer.push(row))?
+    } else {
+        let decoded = decode::decode(bytes, header, safe_decoders)?;
+        for row in decoded.picture.chunks_exact(header.stored.width as usize * 3) {
+            cancel.check()?;
+            reducer.push(row)?;
+        }
+        decoded.was_transparent
+    };
+    Ok((reducer.finish()?, was_transparent))
+}
+
+/// Most bytes that [`of`] holds at once.
+pub(super) fn memory(bytes: &[u8], header: &Header, size: Size, safe_decoders: bool) -> u64 {
+    let stored = if header.is_sideways() { size.transposed() } else { size };
+    let made = match header.media_type {
+        MediaType::Jpeg => jpeg_picture::memory(bytes, stored),
+        MediaType::Png => png_decoder::memory_of(bytes).saturating_add(Reducer::memory(header.stored, stored)),
+        _ => decode::memory(header, safe_decoders).saturating_add(Reducer::memory(header.stored, stored)),
+    };
+    made.saturating_add(colour::memory(header))
 }

@@ -24,7 +24,6 @@ pub struct Plan {
     /// The caller's own bytes are what the model gets.
     as_is: bool,
     peak_memory: u64,
-    #[expect(dead_code, reason = "decoders are chosen by it")]
     safe_decoders: bool,
 }
 
@@ -39,9 +38,11 @@ impl Plan {
         let upright = header.upright();
         let size = model_size(upright, target.tier);
         check(&header, upright, size, limits, target)?;
-        decode::check_header(bytes, &header)?;
         let as_is = size == upright && header.is_plain && header.is_upright() && bytes.len() <= MAX_MODEL_BYTES;
-        let peak_memory = peak_memory(&header, as_is);
+        if as_is {
+            decode::check_header(bytes, &header)?;
+        }
+        let peak_memory = peak_memory(bytes, &header, size, as_is, limits.safe_decoders);
         if peak_memory > limits.max_memory {
             return Err(ImageError::TooMuchMemory { actual: peak_memory, limit: limits.max_memory });
         }
@@ -88,7 +89,7 @@ impl Plan {
         if media_type == MediaType::Webp {
             // A model refuses a damaged stream after the call is made, and nothing but decoding finds the damage. What
             // fits the model has few pixels, so this takes milliseconds.
-            decode::decode(bytes, &self.header)?;
+            decode::decode(bytes, &self.header, self.safe_decoders)?;
         }
         Ok((Made { encoded: Encoded::AsIs, media_type, size: self.size }, Vec::new()))
     }
@@ -99,7 +100,7 @@ impl Plan {
         let Self { header, oversize, .. } = self;
         let mut size = self.size;
         loop {
-            let shown = picture::of(bytes, header, size, cancel)?;
+            let shown = picture::of(bytes, header, size, self.safe_decoders, cancel)?;
             if let Some(built) = encode::encode(&shown.picture, header.is_lossless, cancel)? {
                 let warnings = self.warnings(&shown, &built, size, bytes.len());
                 let media_type = if built.jpeg_quality.is_some() { MediaType::Jpeg } else { MediaType::Png };
@@ -117,7 +118,12 @@ impl Plan {
         let mut warnings = Vec::new();
         let mut warn = |code, text: String| warnings.push(Warning::new(code, text));
         if self.header.is_animated {
-            warn(WarningCode::ImageFirstFrameOnly, "Only the first frame of the animation was analyzed.".to_owned());
+            let text = if self.header.media_type == MediaType::Tiff {
+                "Only the first page of the file was analyzed."
+            } else {
+                "Only the first frame of the animation was analyzed."
+            };
+            warn(WarningCode::ImageFirstFrameOnly, text.to_owned());
         }
         if shown.was_transparent {
             warn(WarningCode::ImageFlattened, "Transparent areas of the picture were laid on white.".to_owned());
@@ -148,9 +154,14 @@ struct Made {
     size: Size,
 }
 
-/// What a decoder of the type holds at most.
-fn peak_memory(header: &Header, as_is: bool) -> u64 {
-    if as_is && header.media_type != MediaType::Webp { 0 } else { header.stored.pixel_count().saturating_mul(16) }
+/// Most bytes that preparing the picture holds at once.
+fn peak_memory(bytes: &[u8], header: &Header, size: Size, as_is: bool, safe_decoders: bool) -> u64 {
+    match (as_is, header.media_type) {
+        (true, MediaType::Webp) => decode::memory(header, safe_decoders),
+        (true, _) => 0,
+        // The picture is made first, then encoded; what it is made from is gone by then.
+        (false, _) => picture::memory(bytes, header, size, safe_decoders).max(encode::memory(size)),
+    }
 }
 
 /// Refuses what must not reach a decoder: too many pixels, damage, a size the caller does not want reduced.

@@ -1,6 +1,6 @@
 //! The type of a file from its first bytes. Names and declared types are never asked.
 
-/// A type of picture that is read, and that the models take.
+/// A type of picture that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MediaType {
     /// JPEG.
@@ -11,11 +11,20 @@ pub enum MediaType {
     Gif,
     /// WebP.
     Webp,
+    /// BMP.
+    Bmp,
+    /// TIFF.
+    Tiff,
 }
 
 impl MediaType {
     /// Every type that is read.
-    pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::Gif, Self::Webp];
+    pub const ALL: [Self; 6] = [Self::Jpeg, Self::Png, Self::Gif, Self::Webp, Self::Bmp, Self::Tiff];
+
+    /// Whether the models take the type themselves. What they do not take is always encoded anew.
+    pub const fn is_for_models(self) -> bool {
+        matches!(self, Self::Jpeg | Self::Png | Self::Gif | Self::Webp)
+    }
 
     /// The media type, such as `image/jpeg`.
     pub const fn as_str(self) -> &'static str {
@@ -24,6 +33,8 @@ impl MediaType {
             Self::Png => "image/png",
             Self::Gif => "image/gif",
             Self::Webp => "image/webp",
+            Self::Bmp => "image/bmp",
+            Self::Tiff => "image/tiff",
         }
     }
 
@@ -34,6 +45,8 @@ impl MediaType {
             Self::Png => &[".png"],
             Self::Gif => &[".gif"],
             Self::Webp => &[".webp"],
+            Self::Bmp => &[".bmp"],
+            Self::Tiff => &[".tif", ".tiff"],
         }
     }
 
@@ -44,6 +57,8 @@ impl MediaType {
             Self::Png => "png",
             Self::Gif => "gif",
             Self::Webp => "webp",
+            Self::Bmp => "bmp",
+            Self::Tiff => "tif",
         }
     }
 }
@@ -64,22 +79,26 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<MediaType, &'static str> {
         Ok(MediaType::Gif)
     } else if bytes.starts_with(b"RIFF") && at(bytes, 8, b"WEBP") {
         Ok(MediaType::Webp)
+    } else if bytes.starts_with(b"BM") && bytes.get(14).is_some_and(|length| DIB_HEADERS.contains(length)) {
+        Ok(MediaType::Bmp)
+    } else if bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") {
+        Ok(MediaType::Tiff)
     } else {
         Err(other(bytes))
     }
 }
+
+/// Lengths of the second header of a BMP, by which it is told from text that starts with `BM`.
+const DIB_HEADERS: [u8; 8] = [12, 16, 40, 52, 56, 64, 108, 124];
 
 fn at(bytes: &[u8], offset: usize, wanted: &[u8]) -> bool {
     bytes.get(offset..).is_some_and(|rest| rest.starts_with(wanted))
 }
 
 /// Signatures at the start of files that people send by mistake.
-const SIGNATURES: [(&[u8], &str); 20] = [
-    (b"II*\0", "image/tiff"),
-    (b"MM\0*", "image/tiff"),
-    (b"II+\0", "image/tiff"),
-    (b"MM\0+", "image/tiff"),
-    (b"BM", "image/bmp"),
+const SIGNATURES: [(&[u8], &str); 17] = [
+    (b"II+\0", "image/tiff of 64-bit offsets (BigTIFF)"),
+    (b"MM\0+", "image/tiff of 64-bit offsets (BigTIFF)"),
     (b"%PDF-", "application/pdf"),
     (b"8BPS", "image/vnd.adobe.photoshop"),
     (b"\0\0\x01\0", "image/x-icon"),
@@ -166,15 +185,18 @@ mod tests {
         assert_eq!(sniff(b"GIF87a"), Ok(MediaType::Gif));
         assert_eq!(sniff(b"GIF89a"), Ok(MediaType::Gif));
         assert_eq!(sniff(b"RIFF\x04\0\0\0WEBP"), Ok(MediaType::Webp));
+        assert_eq!(sniff(b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"), Ok(MediaType::Bmp));
+        assert_eq!(sniff(b"II*\0\x08\0\0\0"), Ok(MediaType::Tiff));
+        assert_eq!(sniff(b"MM\0*\0\0\0\x08"), Ok(MediaType::Tiff));
     }
 
     #[test]
     fn what_else_people_send_is_named() {
         let cases: [(&[u8], &str); 20] = [
             (b"", "empty"),
-            (b"BM\x36\0\0\0", "image/bmp"),
-            (b"II*\0\x08\0\0\0", "image/tiff"),
-            (b"MM\0*\0\0\0\x08", "image/tiff"),
+            (b"BMW and other makers of cars", "text/plain"),
+            (b"II+\0\x08\0\0\0", "image/tiff of 64-bit offsets (BigTIFF)"),
+            (b"MM\0+\0\x08\0\0", "image/tiff of 64-bit offsets (BigTIFF)"),
             (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image/heic"),
             (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "image/heic"),
             (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "image/avif"),

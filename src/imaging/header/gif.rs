@@ -1,8 +1,12 @@
 //! GIF: blocks as far as a second frame.
 
-use super::{Header, MediaType, byte, take};
+use super::{Header, MediaType, Profile, Samples, Scratch, byte, take};
 use crate::domain::Size;
 use crate::imaging::ImageError;
+
+/// Memory of a decoder that does not depend on the size: tables of codes and colours, and what
+/// [`crate::imaging::decode`] lets a frame be larger than the screen.
+const BYTES_BESIDES: u64 = 2 * 1024 * 1024;
 
 /// Reads the header of a GIF.
 pub(super) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
@@ -18,8 +22,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
         is_lossless: true,
         // Palettes, transparency, frames smaller than the screen: the first frame is always drawn here.
         is_plain: false,
+        samples: Samples::Rgb,
+        profile: Profile::None,
         damage: (frames == 0).then_some("the GIF holds no whole frame; the file is cut off"),
         length: bytes.len(),
+        // The screen in RGBA, and a first frame that does not fill it in RGBA too, which decoding limits to as much.
+        scratch: Scratch::of(size.pixel_count().saturating_mul(5).saturating_add(BYTES_BESIDES)),
     })
 }
 

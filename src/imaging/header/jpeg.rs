@@ -2,7 +2,7 @@
 
 use image::metadata::Orientation;
 
-use super::{Header, MediaType, byte, orientation, take};
+use super::{Header, MediaType, Profile, Samples, Scratch, byte, orientation, take};
 use crate::domain::Size;
 use crate::imaging::ImageError;
 
@@ -29,10 +29,21 @@ struct Walk {
     /// End of the first scan's header.
     length: usize,
     is_complete: bool,
+    profile: Segments,
+}
+
+/// The segments of a colour profile, which is cut where it is longer than a segment takes (ICC.1:2022, annex B.4).
+#[derive(Default)]
+struct Segments {
+    /// How many there are, as the first of them says.
+    count: u8,
+    /// Which were seen, a bit each.
+    seen: [u64; 4],
+    is_wrong: bool,
 }
 
 /// Reads the header of a JPEG.
-pub(super) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
+pub(in crate::imaging) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
     let mut walk = Walk::default();
     // `None` only means that the file was over before its end marker; `is_complete` says so too.
     let _ = walk.run(bytes);
@@ -58,8 +69,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
         is_animated: false,
         is_lossless: false,
         is_plain: matches!(frame.components, 1 | 3),
+        samples: match frame.components {
+            1 => Samples::Gray,
+            4 => Samples::Cmyk,
+            _ => Samples::Rgb,
+        },
+        profile: if walk.profile.is_whole() { Profile::JpegSegments } else { Profile::None },
         damage,
         length: walk.length,
+        scratch: Scratch::default(),
     })
 }
 
@@ -117,6 +135,12 @@ impl Walk {
                 self.frame.get_or_insert(Frame { marker, precision, size: Size::new(width, height), components });
             }
             0xe1 if body.starts_with(b"Exif\0\0") => self.orientation = self.orientation.or_else(|| orientation(body)),
+            // Behind the first scan, where decoders have stopped to look for it, it means nothing.
+            0xe2 if self.scans == 0 => {
+                if let Some((number, count, _)) = profile_segment(body) {
+                    self.profile.add(number, count);
+                }
+            }
             0xda => {
                 if self.scans == 0 {
                     self.length = end;
@@ -127,6 +151,55 @@ impl Walk {
         }
         Some(())
     }
+}
+
+impl Segments {
+    /// Takes note of one, numbered from 1.
+    fn add(&mut self, number: u8, count: u8) {
+        if self.count == 0 {
+            self.count = count;
+        }
+        let bit = 1_u64 << (number % 64);
+        if let Some(seen) = self.seen.get_mut(usize::from(number / 64)) {
+            self.is_wrong |= *seen & bit != 0;
+            *seen |= bit;
+        }
+        self.is_wrong |= count != self.count || number == 0 || number > count;
+    }
+
+    /// Whether each was seen once.
+    fn is_whole(&self) -> bool {
+        let seen: u32 = self.seen.iter().map(|seen| seen.count_ones()).sum();
+        self.count > 0 && !self.is_wrong && seen == u32::from(self.count)
+    }
+}
+
+/// Number, count and content of a segment of a colour profile.
+fn profile_segment(body: &[u8]) -> Option<(u8, u8, &[u8])> {
+    let [number, count, profile @ ..] = body.strip_prefix(b"ICC_PROFILE\0")? else { return None };
+    Some((*number, *count, profile))
+}
+
+/// Puts the colour profile together, whose segments may come in any order. For JPEGs whose walk found it whole.
+pub(in crate::imaging) fn icc_profile(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut segments = Vec::new();
+    let mut at = 2;
+    loop {
+        let (marker, after) = next_marker(bytes, at)?;
+        at = after;
+        match marker {
+            0xda | 0xd9 => break,
+            0x01 | 0xd0..=0xd8 => continue,
+            _ => {}
+        }
+        let length = usize::from(u16::from_be_bytes(take(bytes, at)?)).max(2);
+        if marker == 0xe2 {
+            segments.extend(profile_segment(bytes.get(at + 2..at + length)?));
+        }
+        at += length;
+    }
+    segments.sort_unstable_by_key(|(number, ..)| *number);
+    Some(segments.into_iter().flat_map(|(.., profile)| profile).copied().collect())
 }
 
 /// The next marker at or after `at`, and the offset behind it. Picture data in between is passed over: there, `ff 00` is

@@ -1,15 +1,18 @@
 //! What a file says of its picture, read by walking its container. Nothing is decoded and nothing is allocated that
-//! depends on the file.
+//! depends on the file, but for its colour profile: whether that changes anything, only a look inside tells.
 
+mod bmp;
 mod gif;
-mod jpeg;
+pub(super) mod jpeg;
 mod png;
-mod webp;
+pub(super) mod tiff;
+pub(super) mod webp;
 
 use image::metadata::Orientation;
 
-use super::{ImageError, MediaType, sniff};
+use super::{ImageError, MediaType, colour, sniff};
 use crate::domain::Size;
+use colour::{Profile, Samples};
 
 /// What is known of a picture before it is decoded.
 #[derive(Debug)]
@@ -23,12 +26,35 @@ pub(super) struct Header {
     pub(super) is_animated: bool,
     /// Nothing was lost when it was compressed.
     pub(super) is_lossless: bool,
-    /// One opaque frame, gray or RGB, 8 bits or fewer: every decoder sees the same in these bytes, ours and the model's.
+    /// One opaque frame, gray or sRGB, 8 bits or fewer, of a type that models take: every decoder sees the same in
+    /// these bytes, ours and the model's.
     pub(super) is_plain: bool,
+    /// What a pixel is made of in the file.
+    pub(super) samples: Samples,
+    /// What colours the samples mean.
+    pub(super) profile: Profile,
     /// Why the pixels cannot all be there.
     pub(super) damage: Option<&'static str>,
     /// How many bytes from the start a decoder needs to read the header.
     pub(super) length: usize,
+    /// Memory beside the pixels. Not known of JPEG and PNG, whose decoders say it themselves.
+    pub(super) scratch: Scratch,
+}
+
+/// Most bytes that decoding holds at once beside the RGB picture it makes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Scratch {
+    /// By the fastest decoder.
+    pub(super) fast: u64,
+    /// By one that holds no C.
+    pub(super) safe: u64,
+}
+
+impl Scratch {
+    /// Of a type that has one decoder.
+    fn of(bytes: u64) -> Self {
+        Self { fast: bytes, safe: bytes }
+    }
 }
 
 impl Header {
@@ -52,14 +78,23 @@ impl Header {
 pub(super) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
     let media_type =
         sniff::sniff(bytes).map_err(|detected| ImageError::Unsupported { detected: detected.to_owned() })?;
-    let header = match media_type {
+    let mut header = match media_type {
         MediaType::Jpeg => jpeg::read(bytes),
         MediaType::Png => png::read(bytes),
         MediaType::Gif => gif::read(bytes),
         MediaType::Webp => webp::read(bytes),
+        MediaType::Bmp => bmp::read(bytes),
+        MediaType::Tiff => tiff::read(bytes),
     }?;
     if header.stored.pixel_count() == 0 {
         return Err(ImageError::corrupt("its width or height is zero"));
+    }
+    if header.is_plain && header.profile != Profile::None {
+        // Models take every sample as sRGB.
+        header.is_plain = colour::of(bytes, &header).is_none();
+        if header.is_plain {
+            header.profile = Profile::None;
+        }
     }
     Ok(header)
 }

@@ -2,21 +2,35 @@
 //!
 //! The picture's own bitstream states its size a second time, and a decoder allocates by that one: both must agree.
 
+use std::ops::Range;
+
 use image::metadata::Orientation;
 
-use super::{Header, MediaType, byte, orientation, take};
+use super::{Header, MediaType, Profile, Samples, Scratch, byte, orientation, take};
 use crate::domain::Size;
 use crate::imaging::ImageError;
 
 const CUT_OFF: &str = "the WebP is cut off or a chunk's length is wrong";
 const DISAGREE: &str = "the sizes that the WebP states do not agree";
 
+/// Memory of a decoder that does not depend on the size.
+const BYTES_BESIDES: u64 = 1024 * 1024;
+/// Most memory that the prefix codes of a lossless picture take, of which encoders write up to 2,600 groups.
+const MAX_CODE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Flags of the extended header.
+const PROFILE: u8 = 0x20;
+const ALPHA: u8 = 0x10;
+const ANIMATION: u8 = 0x02;
+
 /// One compressed picture: a `VP8 ` or `VP8L` chunk.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Stream {
     size: Size,
     is_lossless: bool,
     has_alpha: bool,
+    /// Where the chunk lies, name and length with it.
+    chunk: Range<usize>,
 }
 
 #[derive(Default)]
@@ -25,6 +39,8 @@ struct Walk {
     canvas: Option<(Size, u8)>,
     stream: Option<Stream>,
     orientation: Option<Orientation>,
+    /// Where a colour profile lies.
+    icc: Option<Range<usize>>,
     has_alpha_chunk: bool,
     frames: u32,
     damage: Option<&'static str>,
@@ -32,34 +48,90 @@ struct Walk {
 
 /// Reads the header of a WebP.
 pub(super) fn read(bytes: &[u8]) -> Result<Header, ImageError> {
-    let mut walk = Walk::default();
-    if walk.run(bytes).is_none() {
-        walk.damage = Some(CUT_OFF);
-    }
-    let Some(size) = walk.canvas.map(|(size, _)| size).or(walk.stream.map(|stream| stream.size)) else {
+    let walk = Walk::of(bytes);
+    let Some(size) = walk.canvas.map(|(size, _)| size).or(walk.stream.as_ref().map(|stream| stream.size)) else {
         return Err(ImageError::corrupt(walk.damage.unwrap_or("the WebP holds no picture")));
     };
-    let flags = walk.canvas.map_or(0, |(_, flags)| flags);
-    let is_animated = flags & 0x02 != 0;
-    let has_alpha = flags & 0x10 != 0 || walk.has_alpha_chunk || walk.stream.is_some_and(|stream| stream.has_alpha);
-    let damage = walk.damage.or(match walk.stream {
+    let is_animated = walk.flags() & ANIMATION != 0;
+    let damage = walk.damage.or(match &walk.stream {
         None => Some("the WebP holds no picture data"),
         Some(stream) if !is_animated && stream.size != size => Some(DISAGREE),
         Some(_) => None,
     });
+    let has_profile = walk.flags() & PROFILE != 0;
+    let scratch = walk.scratch(size);
     Ok(Header {
         media_type: MediaType::Webp,
         stored: size,
         orientation: walk.orientation,
         is_animated: is_animated && walk.frames > 1,
-        is_lossless: walk.stream.is_some_and(|stream| stream.is_lossless),
-        is_plain: !is_animated && !has_alpha,
+        is_lossless: walk.stream.as_ref().is_some_and(|stream| stream.is_lossless),
+        is_plain: !is_animated && !walk.has_alpha(),
+        samples: Samples::Rgb,
+        profile: walk.icc.filter(|_| has_profile).map_or(Profile::None, Profile::Whole),
         damage,
         length: bytes.len(),
+        scratch,
     })
 }
 
+/// The chunk of a still, opaque, lossy picture, name and length with it. Alone, it is a file of its own for libwebp, and
+/// one in which nothing but lossy code is called.
+pub(in crate::imaging) fn lossy_chunk(bytes: &[u8]) -> Option<&[u8]> {
+    let walk = Walk::of(bytes);
+    let stream = walk.stream.as_ref().filter(|_| walk.is_all_lossy() && walk.damage.is_none())?;
+    bytes.get(stream.chunk.clone())
+}
+
 impl Walk {
+    fn of(bytes: &[u8]) -> Self {
+        let mut walk = Self::default();
+        if walk.run(bytes).is_none() {
+            walk.damage = Some(CUT_OFF);
+        }
+        walk
+    }
+
+    /// Flags of the extended header.
+    fn flags(&self) -> u8 {
+        self.canvas.map_or(0, |(_, flags)| flags)
+    }
+
+    /// Whether the picture is a single opaque stream of lossy code, which libwebp decodes.
+    fn is_all_lossy(&self) -> bool {
+        let is_lossy = self.stream.as_ref().is_some_and(|stream| !stream.is_lossless);
+        is_lossy && self.flags() & ANIMATION == 0 && !self.has_alpha()
+    }
+
+    /// Memory beside an RGB picture of that size, by what `image-webp` and libwebp allocate.
+    fn scratch(&self, size: Size) -> Scratch {
+        let pixels = size.pixel_count();
+        let stream = self.stream.as_ref().map_or(0, |stream| stream.chunk.len() as u64);
+        // Brightness and half as much colour, of whole blocks of 16x16, and the stream once more.
+        let planes = u64::from(size.width + 15).saturating_mul(u64::from(size.height + 15)) * 3 / 2 + stream;
+        if self.is_all_lossy() {
+            // libwebp: its own picture beside ours, and for each column a row of blocks with what filters need.
+            let fast = pixels * 3 + u64::from(size.width) * 256 + BYTES_BESIDES;
+            return Scratch { fast, safe: planes + BYTES_BESIDES };
+        }
+        // RGBA, then pictures of blocks of 4x4 and more that say how to read it, and codes for each of those.
+        let lossless = pixels * 6 + MAX_CODE_BYTES;
+        let is_lossless = self.stream.as_ref().is_some_and(|stream| stream.is_lossless);
+        let bytes = match (self.flags() & ANIMATION != 0, self.has_alpha()) {
+            // Canvas, frame and result, all of RGBA.
+            (true, _) => pixels * 7 + planes + lossless,
+            (false, _) if is_lossless => lossless,
+            // The alpha channel is a lossless picture of its own, whose green is copied out of it.
+            (false, _) => pixels * 2 + planes + lossless,
+        };
+        Scratch::of(bytes + BYTES_BESIDES)
+    }
+
+    fn has_alpha(&self) -> bool {
+        let stream_has = self.stream.as_ref().is_some_and(|stream| stream.has_alpha);
+        self.flags() & ALPHA != 0 || self.has_alpha_chunk || stream_has
+    }
+
     /// Walks the chunks of the file. `None` when one reaches over the end.
     fn run(&mut self, bytes: &[u8]) -> Option<()> {
         let stated = u32::from_le_bytes(take(bytes, 4)?) as usize;
@@ -69,10 +141,12 @@ impl Walk {
         let mut at = 0;
         while at < body.len() {
             let (name, chunk, next) = chunk(body, at)?;
+            let start = 12 + at;
             at = next;
             match &name {
                 b"VP8X" if self.canvas.is_none() => self.canvas = Some(canvas(chunk)?),
-                b"VP8 " | b"VP8L" => self.add(stream(&name, chunk)?, self.canvas.map(|(size, _)| size)),
+                b"VP8 " | b"VP8L" => self.add(stream(&name, chunk, start)?, self.canvas.map(|(size, _)| size)),
+                b"ICCP" if self.icc.is_none() => self.icc = Some(start + 8..start + 8 + chunk.len()),
                 b"ALPH" => self.has_alpha_chunk = true,
                 b"ANMF" => self.animation_frame(chunk)?,
                 b"EXIF" => self.orientation = self.orientation.or_else(|| orientation(chunk)),
@@ -99,7 +173,8 @@ impl Walk {
             let (name, inner, next) = self::chunk(chunk, at)?;
             at = next;
             if matches!(&name, b"VP8 " | b"VP8L") {
-                self.add(stream(&name, inner)?, Some(size));
+                // Frames of an animation are never looked up by where they lie.
+                self.add(stream(&name, inner, 0)?, Some(size));
             }
         }
         Some(())
@@ -128,7 +203,9 @@ fn canvas(chunk: &[u8]) -> Option<(Size, u8)> {
     Some((Size::new(u24(chunk, 4)? + 1, u24(chunk, 7)? + 1), byte(chunk, 0)?))
 }
 
-fn stream(name: &[u8; 4], chunk: &[u8]) -> Option<Stream> {
+/// What a stream says of itself; its chunk starts at `start`.
+fn stream(name: &[u8; 4], chunk: &[u8], start: usize) -> Option<Stream> {
+    let place = start..start + 8 + chunk.len();
     if name == b"VP8 " {
         let tag = u24(chunk, 0)?;
         let first_partition = (tag >> 5) as usize;
@@ -136,14 +213,15 @@ fn stream(name: &[u8; 4], chunk: &[u8]) -> Option<Stream> {
             return None;
         }
         let edge = |at| Some(u32::from(u16::from_le_bytes(take(chunk, at)?) & 0x3fff));
-        return Some(Stream { size: Size::new(edge(6)?, edge(8)?), is_lossless: false, has_alpha: false });
+        let size = Size::new(edge(6)?, edge(8)?);
+        return Some(Stream { size, is_lossless: false, has_alpha: false, chunk: place });
     }
     if byte(chunk, 0)? != 0x2f {
         return None;
     }
     let bits = u32::from_le_bytes(take(chunk, 1)?);
     let size = Size::new((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1);
-    Some(Stream { size, is_lossless: true, has_alpha: bits >> 28 & 1 == 1 })
+    Some(Stream { size, is_lossless: true, has_alpha: bits >> 28 & 1 == 1, chunk: place })
 }
 
 fn u24(bytes: &[u8], at: usize) -> Option<u32> {

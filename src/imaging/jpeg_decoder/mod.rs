@@ -32,6 +32,9 @@ const ZIGZAG: [usize; 64] = [
     47, 55, 62, 63,
 ];
 
+/// Bytes of tables, at most: eight of Huffman codes and as many to pass over.
+const TABLES: u64 = 256 * 1024;
+
 /// What the components are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ColourModel {
@@ -121,6 +124,55 @@ pub(super) fn decode(bytes: &[u8], wanted: &Wanted, cancel: &Cancel) -> Result<D
         component.coefficients = Coefficients::default();
     }
     Ok(Decoded { model: model(&segments, frame), components })
+}
+
+/// Reads all that stands in front of the picture data, as [`decode`] does.
+///
+/// # Errors
+///
+/// [`ImageError::Corrupt`] when it makes no sense.
+pub(super) fn check(bytes: &[u8]) -> Result<(), ImageError> {
+    let (segments, scan) = head(bytes)?;
+    segments.scan(scan).map(|_| ())
+}
+
+/// Most bytes that [`decode`] holds at once, the file not counted; what it answers is part of that.
+pub(super) fn memory(bytes: &[u8], wanted: &Wanted) -> u64 {
+    let Ok((segments, _)) = head(bytes) else { return 0 };
+    let Some(frame) = &segments.frame else { return 0 };
+    let is_ycc = matches!(model(&segments, frame), ColourModel::YCbCr);
+    let units = frame.units();
+    let mut all = bytes.len() as u64 + TABLES;
+    for (place, component) in frame.components.iter().enumerate() {
+        let wanted = if is_ycc && place > 0 { wanted.chroma } else { wanted.full };
+        let scale = scale(extent(frame, component), wanted);
+        let blocks = (units.0 * component.sampling.0) as u64 * (units.1 * component.sampling.1) as u64;
+        let band = (units.0 * component.sampling.0 * component.sampling.1 * scale * scale) as u64;
+        all += blocks * (scale * scale) as u64 + band;
+        if frame.is_progressive {
+            all += Coefficients::memory(blocks, idct::last_coefficient(scale));
+        }
+    }
+    all
+}
+
+/// The segments in front of the first scan, and its header.
+fn head(bytes: &[u8]) -> Result<(Segments, &[u8]), ImageError> {
+    let mut segments = Segments::default();
+    let mut at = 2;
+    while let Some((marker, behind)) = next_marker(bytes, at) {
+        at = behind;
+        if matches!(marker, 0x01 | 0xd0..=0xd9) {
+            continue;
+        }
+        let body = segment(bytes, at)?;
+        if marker == 0xda {
+            return Ok((segments, body));
+        }
+        segments.take(marker, body)?;
+        at += 2 + body.len();
+    }
+    Err(ImageError::corrupt("the JPEG holds no picture data"))
 }
 
 /// The components before their first scan.

@@ -75,7 +75,8 @@ fn every_sampling_progressive_and_with_restarts() {
                     setup(encoder);
                 })
             };
-            let planes = |bytes: &[u8]| whole(bytes).unwrap().components.into_iter().map(|c| c.plane).collect::<Vec<_>>();
+            let planes =
+                |bytes: &[u8]| whole(bytes).unwrap().components.into_iter().map(|c| c.plane).collect::<Vec<_>>();
             let what = format!("{sampling:?} {width}x{height}");
             let baseline = file(|_| {});
             // The other decoder is wrong about rarer ones.

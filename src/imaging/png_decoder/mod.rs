@@ -86,9 +86,19 @@ fn rows(
     Ok(())
 }
 
-/// Most bytes that [`decode`] holds at once for a picture of that header, the file not counted.
-pub(super) fn memory(size: Size, depth: u8, colour: u8, interlaced: bool) -> u64 {
-    let buffers = Kind::of(depth, colour).and_then(|kind| Buffers::of(size, kind, interlaced));
+/// Reads all that stands in front of the picture data, as [`decode`] does.
+///
+/// # Errors
+///
+/// [`ImageError::Corrupt`] when it makes no sense.
+pub(super) fn check(bytes: &[u8]) -> Result<(), ImageError> {
+    let start = Start::read(bytes)?;
+    Samples::new(&start, start.size.width as usize).map(|_| ())
+}
+
+/// Most bytes that [`decode`] holds at once, the file not counted.
+pub(super) fn memory_of(bytes: &[u8]) -> u64 {
+    let buffers = Start::read(bytes).ok().and_then(|start| Buffers::of(start.size, start.kind, start.interlaced));
     buffers.and_then(|buffers| buffers.memory()).map_or(u64::MAX, |bytes| bytes as u64)
 }
 

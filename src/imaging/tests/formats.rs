@@ -107,8 +107,55 @@ fn a_lossy_webp_that_must_change_becomes_jpeg() {
 }
 
 #[test]
+fn both_decoders_of_lossy_webp_see_the_same() {
+    for (width, height) in [(1, 1), (1, 50), (17, 33), (300, 200), (513, 64)] {
+        let picture = corners(width, height);
+        let lossy = webp::Encoder::from_rgb(picture.as_raw(), width, height).encode(90.0);
+        let header = header::read(&lossy).unwrap();
+        assert!(header::webp::lossy_chunk(&lossy).is_some());
+        let [fast, safe] = [false, true].map(|safe| decode::decode(&lossy, &header, safe).unwrap().picture);
+        let furthest = fast.iter().zip(safe.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(furthest <= Some(1), "{furthest:?} at {width}x{height}");
+    }
+    let limits = Limits { safe_decoders: true, ..LIMITS };
+    let turned = webp_with_exif(LOSSY_WEBP, (240, 160), &exif(3, true));
+    assert_eq!(prepare(&turned, &limits, &STANDARD).unwrap().media_type, MediaType::Jpeg);
+}
+
+#[test]
+fn of_webp_only_opaque_lossy_stills_reach_c() {
+    let lossless = webp(&corners(300, 200));
+    for (name, bytes) in [
+        ("lossless", &lossless[..]),
+        ("alpha", LOSSY_ALPHA_WEBP),
+        ("animated", ANIMATED_WEBP),
+        ("animated, with alpha", ANIMATED_ALPHA_WEBP),
+    ] {
+        assert_eq!(header::webp::lossy_chunk(bytes), None, "{name}");
+    }
+    // What libwebp gets is the one chunk, without what stands around it.
+    let turned = webp_with_exif(LOSSY_WEBP, (240, 160), &exif(3, true));
+    for bytes in [LOSSY_WEBP, &turned] {
+        let chunk = header::webp::lossy_chunk(bytes).unwrap();
+        assert!(chunk.starts_with(b"VP8 ") && chunk.len() < LOSSY_WEBP.len());
+    }
+}
+
+#[test]
 fn the_types_are_named_as_the_models_want_them() {
     let names = MediaType::ALL.map(|media_type| (media_type.as_str(), media_type.extension()));
-    let wanted = [("image/jpeg", "jpg"), ("image/png", "png"), ("image/gif", "gif"), ("image/webp", "webp")];
+    let wanted = [
+        ("image/jpeg", "jpg"),
+        ("image/png", "png"),
+        ("image/gif", "gif"),
+        ("image/webp", "webp"),
+        ("image/bmp", "bmp"),
+        ("image/tiff", "tif"),
+    ];
     assert_eq!(names, wanted);
+    let for_models: Vec<_> = MediaType::ALL.into_iter().filter(|media_type| media_type.is_for_models()).collect();
+    assert_eq!(for_models, [MediaType::Jpeg, MediaType::Png, MediaType::Gif, MediaType::Webp]);
+    for media_type in MediaType::ALL {
+        assert!(media_type.suffixes().iter().any(|suffix| suffix[1..] == *media_type.extension()), "{media_type}");
+    }
 }

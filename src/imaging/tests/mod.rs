@@ -1,10 +1,12 @@
 //! The whole way through `prepare`. Files under `data/` were written by Pillow, which writes what the encoders here do
 //! not; all show [`samples::corners`] of 240x160.
 
+mod colour;
 mod formats;
 mod hostile;
 mod pipeline;
 mod samples;
+mod tiff;
 
 use super::*;
 use crate::domain::{Size, WarningCode};

@@ -114,6 +114,44 @@ pub fn jpeg_with_exif(jpeg: &[u8], exif: &[u8]) -> Vec<u8> {
     [&jpeg[..2], &[0xff, 0xe1], &length, b"Exif\0\0", exif, &jpeg[2..]].concat()
 }
 
+/// A JPEG without its APP2 segments, in which colour profiles lie.
+pub fn without_profile(jpeg: &[u8]) -> Vec<u8> {
+    let mut bytes = jpeg[..2].to_vec();
+    let mut at = 2;
+    while jpeg[at + 1] != 0xda {
+        let next = at + 2 + usize::from(u16::from_be_bytes([jpeg[at + 2], jpeg[at + 3]]));
+        if jpeg[at + 1] != 0xe2 {
+            bytes.extend(&jpeg[at..next]);
+        }
+        at = next;
+    }
+    bytes.extend(&jpeg[at..]);
+    bytes
+}
+
+/// A JPEG with a colour profile in that many segments, right behind its start.
+pub fn jpeg_with_profile(jpeg: &[u8], profile: &[u8], segments: usize) -> Vec<u8> {
+    let parts = profile.chunks(profile.len().div_ceil(segments)).enumerate();
+    let parts: Vec<_> = parts.map(|(index, part)| profile_segment(index + 1, segments, part)).collect();
+    [&jpeg[..2], &parts.concat(), &jpeg[2..]].concat()
+}
+
+/// One segment of a colour profile.
+pub fn profile_segment(number: usize, count: usize, part: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(part.len() + 16).unwrap().to_be_bytes();
+    [&[0xff, 0xe2], &length[..], b"ICC_PROFILE\0", &[number as u8, count as u8], part].concat()
+}
+
+/// A PNG with a chunk right behind its header.
+pub fn png_with_chunk(png: &[u8], name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    [&png[..33], &png_chunk(name, body), &png[33..]].concat()
+}
+
+/// The body of an iCCP chunk.
+pub fn iccp(profile: &[u8]) -> Vec<u8> {
+    [b"name\0\0", &fdeflate::compress_to_vec(profile)[..]].concat()
+}
+
 /// A PNG with an eXIf chunk right behind its header, or as its last chunk but one.
 pub fn png_with_exif(png: &[u8], exif: &[u8], at_end: bool) -> Vec<u8> {
     let at = if at_end { png.len() - 12 } else { 33 };
@@ -125,6 +163,14 @@ pub fn webp_with_exif(webp: &[u8], size: (u32, u32), exif: &[u8]) -> Vec<u8> {
     let u24 = |v: u32| v.to_le_bytes()[..3].to_vec();
     let extended = [&[0x08, 0, 0, 0][..], &u24(size.0 - 1), &u24(size.1 - 1)].concat();
     let chunks = [&riff_chunk(b"VP8X", &extended), &webp[12..], &riff_chunk(b"EXIF", exif)].concat();
+    riff_chunk(b"RIFF", &[b"WEBP", &chunks[..]].concat())
+}
+
+/// A simple WebP made an extended one, with a colour profile before the picture.
+pub fn webp_with_profile(webp: &[u8], size: (u32, u32), profile: &[u8]) -> Vec<u8> {
+    let u24 = |v: u32| v.to_le_bytes()[..3].to_vec();
+    let extended = [&[0x20, 0, 0, 0][..], &u24(size.0 - 1), &u24(size.1 - 1)].concat();
+    let chunks = [&riff_chunk(b"VP8X", &extended), &riff_chunk(b"ICCP", profile), &webp[12..]].concat();
     riff_chunk(b"RIFF", &[b"WEBP", &chunks[..]].concat())
 }
 
