@@ -282,8 +282,9 @@ fn a_stream_may_refer_as_far_back_as_deflate_allows() {
 
 #[test]
 fn long_runs_across_the_window_keep_the_checksum() {
-    // Zeros for many windows, in repetitions of 258 bytes.
-    let picture = Picture { samples: vec![0; 1021 * 1000], ..Picture::new((1021, 1000), (8, 0), 1) };
+    // Zeros for many windows, in repetitions of 258 bytes, a few at a time: they end anywhere in a window.
+    let parts = vec![3];
+    let picture = Picture { samples: vec![0; 1021 * 1000], parts, ..Picture::new((1021, 1000), (8, 0), 1) };
     assert_as_wanted(&picture.filtered(0).file(), "zeros");
 }
 
