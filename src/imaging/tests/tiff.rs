@@ -363,7 +363,7 @@ fn a_tiff_bomb_is_refused_by_its_header() {
     }
     // A strip that holds a JPEG of 60,000 by 60,000 pixels.
     let mut jpeg = Vec::new();
-    jpeg_encoder::Encoder::new(&mut jpeg, 90).encode(&[99; 256], 16, 16, jpeg_encoder::ColorType::Luma).unwrap();
+    ::jpeg_encoder::Encoder::new(&mut jpeg, 90).encode(&[99; 256], 16, 16, ::jpeg_encoder::ColorType::Luma).unwrap();
     let jpegs = |jpeg: &[u8]| Tiff::single((16, 16), 1, 8, jpeg.to_vec()).with(259, 2, &[7]).build();
     assert_eq!(prepared_picture(&jpegs(&jpeg)).get_pixel(3, 3).0, [99; 3]);
     let frame = jpeg.windows(2).position(|window| window == [0xff, 0xc0]).unwrap();
