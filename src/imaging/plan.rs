@@ -91,7 +91,11 @@ impl Plan {
 
 /// What a decoder of the type holds at most.
 fn peak_memory(header: &Header, as_is: bool, safe_decoders: bool) -> u64 {
-    if as_is && header.media_type != MediaType::Webp { 0 } else { decode::memory(header, safe_decoders) }
+    if as_is && header.media_type != MediaType::Webp {
+        return 0;
+    }
+    // Resizing holds the picture, and less than as much again.
+    decode::memory(header, safe_decoders).max(header.stored.pixel_count().saturating_mul(6))
 }
 
 /// Refuses what must not reach a decoder: too many pixels, damage, a size the caller does not want reduced.
