@@ -56,6 +56,9 @@ pub(super) fn decode(bytes: &[u8], header: &Header, safe_decoders: bool) -> Resu
     {
         return lossy_webp(chunk, header);
     }
+    if header.media_type == MediaType::Webp {
+        header::webp::check_codes(bytes)?;
+    }
     let picture = guarded(|| DynamicImage::from_decoder(open(bytes, header)?))?;
     if (picture.width(), picture.height()) != (header.stored.width, header.stored.height) {
         return Err(disagreement());
