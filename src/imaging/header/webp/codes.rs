@@ -256,7 +256,7 @@ pub(super) mod tests {
     impl Writer {
         fn put(&mut self, value: u32, bits: usize) {
             for bit in 0..bits {
-                if self.count % 8 == 0 {
+                if self.count.is_multiple_of(8) {
                     self.bytes.push(0);
                 }
                 self.bytes[self.count / 8] |= ((value >> bit & 1) as u8) << (self.count % 8);
@@ -290,7 +290,7 @@ pub(super) mod tests {
     pub(in crate::imaging) fn picture_of(groups: u32) -> Vec<u8> {
         let mut writer = Writer::default();
         // No transform, no cache; groups, for blocks of 4x4; of which there is one.
-        writer.put(0b10_0, 3);
+        writer.put(0b100, 3);
         writer.put(0, 3);
         writer.put(0, 1);
         for symbol in [(groups - 1) & 0xff, (groups - 1) >> 8, 0, 0, 0] {
