@@ -10,7 +10,7 @@ use image::codecs::bmp::BmpDecoder;
 use image::codecs::gif::GifDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::error::ImageFormatHint;
-use image::{DynamicImage, ImageDecoder, ImageResult, Limits, RgbImage, Rgba, RgbaImage};
+use image::{DynamicImage, ImageDecoder, ImageResult, Limits, Rgba};
 
 use super::header::{self, Header};
 use super::{ImageError, MediaType, jpeg_decoder, png_decoder};
@@ -26,11 +26,16 @@ const BYTES_BESIDES: u64 = 16 * 1024 * 1024;
 /// How much larger than the screen the first frame of a GIF may be, in bytes of RGBA.
 const GIF_FRAME_BESIDES: u64 = 1024 * 1024;
 
-/// The first frame as stored, opaque.
-pub(super) struct Decoded {
-    pub(super) picture: RgbImage,
-    /// Whether a pixel was not opaque before it was laid on white.
-    pub(super) was_transparent: bool,
+/// The first frame as stored: 8-bit samples, row by row from the top, without gaps.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pixels<'a> {
+    Rgb {
+        samples: &'a [u8],
+        /// Whether a pixel was not opaque before it was laid on white.
+        was_transparent: bool,
+    },
+    /// With straight alpha.
+    Rgba(&'a [u8]),
 }
 
 /// Lets the decoder read the header too, so that what is passed on unchanged is at least that sound.
@@ -40,45 +45,57 @@ pub(super) fn check_header(bytes: &[u8], header: &Header) -> Result<(), ImageErr
         MediaType::Jpeg => jpeg_decoder::check(start),
         MediaType::Png => png_decoder::check(start),
         _ => open(start, header).map(|_| ()).map_err(|error| ImageError::undecodable(&error)),
-    })?
+    })
 }
 
-/// Decodes the first frame of anything but JPEG and PNG, 8 bits a sample, and lays it on white. `safe_decoders` are those
-/// without C.
-pub(super) fn decode(bytes: &[u8], header: &Header, safe_decoders: bool) -> Result<Decoded, ImageError> {
+/// Decodes the first frame of anything but JPEG and PNG, and lets `show` see it. `safe_decoders` are those without C.
+pub(super) fn decode<T>(
+    bytes: &[u8],
+    header: &Header,
+    safe_decoders: bool,
+    show: impl FnOnce(Pixels<'_>) -> Result<T, ImageError>,
+) -> Result<T, ImageError> {
     if header.media_type == MediaType::Tiff {
-        return contained(|| tiff::decode(bytes, header))?;
+        let (samples, was_transparent) = tiff::decode(bytes, header)?;
+        return show(Pixels::Rgb { samples: &samples, was_transparent });
     }
     if header.media_type == MediaType::Webp
         && !safe_decoders
         && let Some(chunk) = header::webp::lossy_chunk(bytes)
     {
-        return lossy_webp(chunk, header);
+        return lossy_webp(chunk, header, show);
     }
-    let picture = guarded(|| DynamicImage::from_decoder(open(bytes, header)?))?;
+    if header.media_type == MediaType::Webp {
+        header::webp::check_codes(bytes)?;
+    }
+    let decoded = || DynamicImage::from_decoder(open(bytes, header)?);
+    let picture = decoded().map_err(|error| ImageError::undecodable(&error))?;
     if (picture.width(), picture.height()) != (header.stored.width, header.stored.height) {
         return Err(disagreement());
     }
     if picture.color().has_alpha() {
-        return flatten(&picture.into_rgba8());
+        show(Pixels::Rgba(&picture.into_rgba8()))
+    } else {
+        show(Pixels::Rgb { samples: &picture.into_rgb8(), was_transparent: false })
     }
-    Ok(Decoded { picture: picture.into_rgb8(), was_transparent: false })
 }
 
 /// Decodes a lossy WebP picture by libwebp, in less than half the time that `image-webp` takes. It is given the one
 /// chunk that holds the picture, so that of libwebp only the container's smallest part and the code of VP8 ever run: not
 /// that of lossless pictures and of alpha, in which CVE-2023-4863 was. (`libwebp-sys` 0.9.6 carries libwebp 1.3.1 with the
 /// correction of 1.3.2 for it.)
-fn lossy_webp(chunk: &[u8], header: &Header) -> Result<Decoded, ImageError> {
+fn lossy_webp<T>(
+    chunk: &[u8],
+    header: &Header,
+    show: impl FnOnce(Pixels<'_>) -> Result<T, ImageError>,
+) -> Result<T, ImageError> {
     let damaged = || ImageError::corrupt("the picture data of the WebP cannot be decoded");
-    let decoded = contained(|| webp::Decoder::new(chunk).decode())?.ok_or_else(damaged)?;
+    let decoded = webp::Decoder::new(chunk).decode().ok_or_else(damaged)?;
     let Size { width, height } = header.stored;
     if (decoded.width(), decoded.height(), decoded.layout()) != (width, height, webp::PixelLayout::Rgb) {
         return Err(disagreement());
     }
-    // Of another length than its size says, it is refused.
-    let picture = RgbImage::from_raw(width, height, decoded.to_vec()).ok_or_else(disagreement)?;
-    Ok(Decoded { picture, was_transparent: false })
+    show(Pixels::Rgb { samples: &decoded, was_transparent: false })
 }
 
 /// The decoder of the header's type, bounded by the header's size.
@@ -119,29 +136,25 @@ fn limits(size: Size) -> Limits {
 }
 
 /// Runs a decoder. Decoders have panicked on hostile files before; here that is one more damaged file.
-fn guarded<T>(decoder: impl FnOnce() -> ImageResult<T>) -> Result<T, ImageError> {
-    contained(decoder)?.map_err(|error| ImageError::undecodable(&error))
-}
-
-pub(super) fn contained<T>(decoder: impl FnOnce() -> T) -> Result<T, ImageError> {
-    catch_unwind(AssertUnwindSafe(decoder)).map_err(|_| ImageError::corrupt("the decoder could not make sense of it"))
+pub(super) fn contained<T>(decoder: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
+    catch_unwind(AssertUnwindSafe(decoder))
+        .unwrap_or_else(|_| Err(ImageError::corrupt("the decoder could not make sense of it")))
 }
 
 fn disagreement() -> ImageError {
     ImageError::corrupt("the sizes that the file states do not agree")
 }
 
-/// Lays a picture on white.
-fn flatten(picture: &RgbaImage) -> Result<Decoded, ImageError> {
-    let (width, height) = picture.dimensions();
+/// Lays a row of RGBA on white; answers whether a pixel was not opaque.
+pub(super) fn flatten(rgba: &[u8], rgb: &mut [u8]) -> bool {
     let mut was_transparent = false;
-    let mut opaque = Vec::with_capacity(picture.as_raw().len() / 4 * 3);
-    for Rgba([r, g, b, alpha]) in picture.pixels() {
-        was_transparent |= *alpha != u8::MAX;
-        opaque.extend([r, g, b].map(|sample| on_white(*sample, *alpha)));
+    for (pixel, flat) in rgba.chunks_exact(4).zip(rgb.chunks_exact_mut(3)) {
+        if let [colours @ .., alpha] = pixel {
+            was_transparent |= *alpha != u8::MAX;
+            flat.iter_mut().zip(colours).for_each(|(flat, sample)| *flat = on_white(*sample, *alpha));
+        }
     }
-    let picture = RgbImage::from_raw(width, height, opaque).ok_or_else(disagreement)?;
-    Ok(Decoded { picture, was_transparent })
+    was_transparent
 }
 
 /// A sample of straight alpha over white, rounded to the nearest.
@@ -165,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_panicking_decoder_is_a_damaged_file() {
-        let outcome = guarded::<()>(|| panic!("decoder bug"));
+        let outcome = contained::<()>(|| panic!("decoder bug"));
         assert!(matches!(outcome, Err(ImageError::Corrupt { .. })));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A source that lost nothing stays lossless when its picture is small or looks drawn: screenshots and line art are
 //! full of runs of one colour, which PNG keeps exact in few bytes and JPEG smears. Everything else becomes JPEG: of
-//! half chroma resolution when the source was lossy, as photos mostly are already, of full when it was not.
+//! half chroma resolution, as photos mostly are already, but for a source that lost nothing and has sharp edges between
+//! colours, as coloured letters on a picture have.
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
@@ -25,6 +26,10 @@ const SMALL_PIXELS: usize = 256 * 256;
 const DRAWN_PERCENT: usize = 50;
 /// Every so many rows are looked at.
 const ROW_STEP: usize = 4;
+/// How far apart the colours of two neighbours are at an edge that half the chroma resolution would smear.
+const SHARP_STEP: u8 = 64;
+/// Of so many pairs of neighbours one with such an edge is enough. Photos have one in several hundred.
+const SHARP_PAIRS: usize = 100;
 /// A drawn picture stays exact as long as that takes at most so many times the bytes of a JPEG.
 const MOST_FOR_EXACT: usize = 2;
 
@@ -68,7 +73,7 @@ fn encode_within(
         return Ok(exact);
     }
     cancel.check()?;
-    let chroma = if is_lossless { Chroma::Full } else { Chroma::Half };
+    let chroma = if is_lossless && has_sharp_colours(rgb) { Chroma::Full } else { Chroma::Half };
     let jpeg = jpeg_within(&jpeg_encoder::planes_of_rgb(rgb, chroma), limit, cancel)?;
     let is_cheap = |exact: &Built| {
         jpeg.as_ref().is_none_or(|jpeg| exact.bytes.len() <= jpeg.bytes.len().saturating_mul(MOST_FOR_EXACT))
@@ -108,6 +113,20 @@ fn looks_drawn(picture: &RgbImage) -> bool {
         }
     }
     equal * 100 >= pairs * DRAWN_PERCENT
+}
+
+/// Whether there are many edges between colours, as distinct from those between light and dark.
+fn has_sharp_colours(picture: &RgbImage) -> bool {
+    let (mut pairs, mut sharp) = (0_usize, 0_usize);
+    for row in picture.rows().step_by(ROW_STEP) {
+        for (left, right) in row.clone().step_by(2).zip(row.skip(1).step_by(2)) {
+            let ([r0, g0, b0], [r1, g1, b1]) = (left.0, right.0);
+            let step = |a0: u8, a1: u8| ((i16::from(a0) - i16::from(g0)) - (i16::from(a1) - i16::from(g1))).abs();
+            pairs += 1;
+            sharp += usize::from(step(r0, r1).max(step(b0, b1)) > i16::from(SHARP_STEP));
+        }
+    }
+    sharp * SHARP_PAIRS > pairs
 }
 
 #[cfg(test)]
@@ -163,18 +182,34 @@ mod tests {
 
     #[test]
     fn a_drawing_that_is_dear_to_keep_exact_becomes_jpeg() {
-        // Runs of two pixels: drawn by their neighbours, noise to PNG.
-        let source = noise(500, 600);
-        let pairs = RgbImage::from_fn(1000, 600, |x, y| *source.get_pixel(x / 2, y));
-        assert!(looks_drawn(&pairs));
-        let smooth = image::imageops::blur(&pairs, 0.1);
-        assert_eq!(
-            built(&smooth, true).jpeg_quality.is_none(),
-            png(&smooth).unwrap().len()
-                <= 2 * {
-                    let planes = jpeg_encoder::planes_of_rgb(&smooth, Chroma::Full);
-                    jpeg_encoder::encode(&planes, QUALITY).unwrap().len()
-                }
-        );
+        // Half of the rows are flat, in the others is a grain that JPEG drops and PNG keeps.
+        let grain = noise(800, 600);
+        let mixed = RgbImage::from_fn(800, 600, |x, y| {
+            if y / 40 % 2 == 0 {
+                image::Rgb([120; 3])
+            } else {
+                image::Rgb(grain.get_pixel(x, y).0.map(|sample| 120 + sample / 64))
+            }
+        });
+        assert!(looks_drawn(&mixed));
+        let exact = png(&mixed).unwrap().len();
+        let jpeg = built(&mixed, true);
+        assert!(jpeg.jpeg_quality.is_some() && exact > MOST_FOR_EXACT * jpeg.bytes.len());
+    }
+
+    #[test]
+    fn only_sharp_edges_between_colours_keep_the_full_chroma_resolution() {
+        let letters = RgbImage::from_fn(800, 600, |x, y| {
+            let grain = (x * 7 + y * 13) as u8 % 16;
+            if x % 9 < 2 && y % 12 < 8 { image::Rgb([220, 20 + grain, 30]) } else { image::Rgb([30, 40 + grain, 200]) }
+        });
+        assert!(has_sharp_colours(&letters));
+        for photo in
+            [&include_bytes!("../../assets/photos/astronaut.png")[..], include_bytes!("../../assets/photos/coffee.png")]
+        {
+            assert!(!has_sharp_colours(&image::load_from_memory(photo).unwrap().into_rgb8()));
+        }
+        let gray = RgbImage::from_fn(800, 600, |x, _| image::Rgb([if x % 2 == 0 { 0 } else { 255 }; 3]));
+        assert!(!has_sharp_colours(&gray), "light and dark are in the luma");
     }
 }

@@ -153,7 +153,8 @@ fn extended(plane: &Plane, width: usize, height: usize) -> Plane {
     let mut samples = Vec::with_capacity(width * height);
     let rows: Vec<&[u8]> = plane.samples.chunks_exact(plane.width.max(1)).collect();
     for row in (0..height).filter_map(|y| rows.get(y.min(rows.len().saturating_sub(1)))) {
-        samples.extend(row.iter().chain(std::iter::repeat(row.last().unwrap_or(&0))).take(width));
+        samples.extend_from_slice(row.get(..width).unwrap_or(row));
+        samples.resize(samples.len() + width.saturating_sub(row.len()), *row.last().unwrap_or(&0));
     }
     Plane { width, height, samples }
 }

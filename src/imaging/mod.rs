@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes -> sniff -> header -> limits -> fits, upright, sound? -> the caller's own bytes
-//!                                    \-> decode -> flatten -> resize -> turn upright -> encode
+//!                                    \-> decode -> flatten -> resize -> turn upright -> sRGB -> encode
 //! ```
 //!
 //! How sound bytes are that are passed on unchanged depends on what their type tells: every chunk of a PNG matches its

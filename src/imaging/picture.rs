@@ -7,10 +7,11 @@
 use image::RgbImage;
 
 use super::colour::Transform;
+use super::decode::Pixels;
 use super::header::Header;
 use super::jpeg_decoder::{self, ColourModel};
 use super::planes::Planes;
-use super::resize::Reducer;
+use super::resize::{self, Reducer};
 use super::{Cancel, ImageError, MediaType, colour, decode, jpeg_picture, png_decoder, turn};
 use crate::domain::Size;
 
@@ -53,7 +54,7 @@ pub(super) fn of(
             }
             Ok(Shown { picture: Picture::Rgb(turn::rgb(picture, header.orientation)), was_transparent })
         }
-    })?
+    })
 }
 
 fn of_jpeg(
@@ -92,17 +93,33 @@ fn of_rows(
     safe_decoders: bool,
     cancel: &Cancel,
 ) -> Result<(RgbImage, bool), ImageError> {
-    let mut reducer = Reducer::new(header.stored, stored);
-    let was_transparent = if header.media_type == MediaType::Png {
-        png_decoder::decode(bytes, cancel, &mut |row| reducer.push(row))?
-    } else {
-        let decoded = decode::decode(bytes, header, safe_decoders)?;
-        for row in decoded.picture.chunks_exact(header.stored.width as usize * 3) {
-            cancel.check()?;
-            reducer.push(row)?;
+    if header.media_type == MediaType::Png {
+        let mut reducer = Reducer::new(header.stored, stored);
+        let was_transparent = png_decoder::decode(bytes, cancel, &mut |row| reducer.push(row))?;
+        return Ok((reducer.finish()?, was_transparent));
+    }
+    decode::decode(bytes, header, safe_decoders, |pixels| {
+        cancel.check()?;
+        match pixels {
+            Pixels::Rgb { samples, was_transparent } => {
+                Ok((resize::rgb(samples, header.stored, stored)?, was_transparent))
+            }
+            Pixels::Rgba(samples) => of_rgba(samples, header.stored, stored, cancel),
         }
-        decoded.was_transparent
-    };
+    })
+}
+
+/// Lays each row on white before it is reduced, so that no hidden colour bleeds into what is seen.
+fn of_rgba(samples: &[u8], source: Size, stored: Size, cancel: &Cancel) -> Result<(RgbImage, bool), ImageError> {
+    let mut reducer = Reducer::new(source, stored);
+    let width = source.width as usize;
+    let mut flat = vec![0; width * 3];
+    let mut was_transparent = false;
+    for row in samples.chunks_exact(width * 4) {
+        cancel.check()?;
+        was_transparent |= decode::flatten(row, &mut flat);
+        reducer.push(&flat)?;
+    }
     Ok((reducer.finish()?, was_transparent))
 }
 

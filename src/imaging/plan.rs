@@ -89,7 +89,7 @@ impl Plan {
         if media_type == MediaType::Webp {
             // A model refuses a damaged stream after the call is made, and nothing but decoding finds the damage. What
             // fits the model has few pixels, so this takes milliseconds.
-            decode::decode(bytes, &self.header, self.safe_decoders)?;
+            decode::contained(|| decode::decode(bytes, &self.header, self.safe_decoders, |_| Ok(())))?;
         }
         Ok((Made { encoded: Encoded::AsIs, media_type, size: self.size }, Vec::new()))
     }

@@ -41,6 +41,19 @@ pub(super) fn plane(source: Plane, area: &Area, width: usize, height: usize) -> 
     Ok(Plane { width, height, samples })
 }
 
+/// Resizes RGB pixels from `source` to `result`.
+pub(super) fn rgb(samples: &[u8], source: Size, result: Size) -> Result<RgbImage, ImageError> {
+    if source == result {
+        return RgbImage::from_raw(result.width, result.height, samples.to_vec()).ok_or_else(failed);
+    }
+    let mut picture = RgbImage::new(result.width, result.height);
+    let view = ImageRef::new(source.width, source.height, samples, PixelType::U8x3).map_err(|_| failed())?;
+    let mut target =
+        Image::from_slice_u8(result.width, result.height, &mut picture, PixelType::U8x3).map_err(|_| failed())?;
+    Resizer::new().resize(&view, &mut target, &options()).map_err(|_| failed())?;
+    Ok(picture)
+}
+
 /// Reduces a picture while its rows come in, so that of a large one only a strip is held.
 #[derive(Debug)]
 pub(super) struct Reducer {

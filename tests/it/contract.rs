@@ -16,7 +16,7 @@ async fn capabilities_are_those_in_force() {
         Service::with(&["--max-image-bytes", "1MiB", "--max-pixels", "5000000", "--max-in-flight", "7"]).await;
     let found = service.client().get_capabilities(GetCapabilitiesRequest {}).await.unwrap().into_inner();
     assert_eq!((found.max_object_bytes, found.max_pixel_count, found.max_in_flight), (1 << 20, 5_000_000, 6));
-    assert_eq!(found.media_types, ["image/jpeg", "image/png", "image/gif", "image/webp"]);
+    assert_eq!(found.media_types, ["image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp", "image/tiff"]);
     assert!(found.sensitivity_categories.contains(&"license-plate".to_owned()));
     let models: Vec<_> = found
         .models

@@ -25,7 +25,7 @@ pub struct AnalyzeManyArgs {
     pub request: RequestArgs,
 
     /// In folders and listings take only what ends with this, in any case, such as .jpg. Repeat for more. [default: .jpg
-    /// .jpeg .png .gif .webp]
+    /// .jpeg .png .gif .webp .bmp .tif .tiff]
     #[arg(long = "suffix", value_name = "SUFFIX", help_heading = "Sources")]
     pub suffixes: Vec<String>,
 

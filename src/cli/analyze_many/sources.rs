@@ -17,7 +17,7 @@ use crate::cli::{
 };
 
 /// What the server decodes, by the ends of names.
-const SUFFIXES: [&str; 5] = [".jpg", ".jpeg", ".png", ".gif", ".webp"];
+const SUFFIXES: [&str; 8] = [".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"];
 
 /// A source as it is named.
 #[derive(Debug, Clone, PartialEq, Eq)]

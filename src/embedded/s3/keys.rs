@@ -37,6 +37,8 @@ pub(super) fn content_type(key: &str) -> &'static str {
         Some("png") => "image/png",
         Some("gif") => "image/gif",
         Some("webp") => "image/webp",
+        Some("bmp") => "image/bmp",
+        Some("tif" | "tiff") => "image/tiff",
         _ => "binary/octet-stream",
     }
 }

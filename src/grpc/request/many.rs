@@ -249,7 +249,7 @@ mod tests {
         let wire = proto::S3Listing { bucket: "photos".to_owned(), ..Default::default() };
         let Request::Listing { shown_id, task } = listing(wire, &defaults) else { panic!("a listing") };
         assert_eq!(shown_id, "s3://photos/");
-        assert_eq!(task.unwrap().listing.suffixes, [".jpg", ".jpeg", ".png", ".gif", ".webp"]);
+        assert_eq!(task.unwrap().listing.suffixes, [".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"]);
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn every_error() -> Vec<AnalyzeError> {
     vec![
         AnalyzeError::ModelUnknown { model: "gpt".into() },
         AnalyzeError::ContentTooLarge { actual: 21, limit: 20 },
-        AnalyzeError::Image(ImageError::Unsupported { detected: "image/tiff".into() }),
+        AnalyzeError::Image(ImageError::Unsupported { detected: "image/heic".into() }),
         AnalyzeError::Image(ImageError::Corrupt { reason: "it ends inside the picture".into() }),
         AnalyzeError::Image(ImageError::TooManyPixels {
             actual: Size::new(30_000, 20_000),

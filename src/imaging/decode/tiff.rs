@@ -6,9 +6,7 @@
 mod chunk;
 mod samples;
 
-use image::RgbImage;
-
-use super::{Decoded, disagreement};
+use super::disagreement;
 use crate::imaging::{
     ImageError,
     colour::{self, Transform},
@@ -20,8 +18,8 @@ use crate::imaging::{
 use chunk::Decompressor;
 use samples::Converter;
 
-/// Decodes the first page.
-pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Decoded, ImageError> {
+/// Decodes the first page to RGB, and tells whether a pixel was not opaque before it was laid on white.
+pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<(Vec<u8>, bool), ImageError> {
     let layout = Layout::of(bytes)?;
     if layout.size != header.stored {
         return Err(disagreement());
@@ -40,8 +38,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Decoded, ImageErro
             page.chunk(x, y, &mut rgb)?;
         }
     }
-    let picture = RgbImage::from_raw(header.stored.width, header.stored.height, rgb).ok_or_else(disagreement)?;
-    Ok(Decoded { picture, was_transparent: page.converter.was_transparent })
+    Ok((rgb, page.converter.was_transparent))
 }
 
 /// What turns inks into colours, for those pictures that say.

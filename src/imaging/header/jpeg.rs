@@ -206,7 +206,7 @@ pub(in crate::imaging) fn icc_profile(bytes: &[u8]) -> Option<Vec<u8>> {
 /// a sample and not a marker. So is garbage between segments, as decoders do.
 fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
-        at += bytes.get(at..)?.iter().position(|b| *b == 0xff)? + 1;
+        at += memchr::memchr(0xff, bytes.get(at..)?)? + 1;
         match byte(bytes, at)? {
             0x00 => at += 1,
             0xff => {}

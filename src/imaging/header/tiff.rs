@@ -16,6 +16,9 @@ use directory::{Directory, Field, tag};
 
 /// Most samples of a pixel, those included that nothing here reads.
 const MAX_SAMPLES: u32 = 8;
+/// Most strips or tiles: one for each 16x16 pixels, but 65,536 of any picture. Each takes a decoder of its own.
+const MIN_CHUNK_PIXELS: u64 = 256;
+const MAX_CHUNKS: u64 = 65_536;
 /// Most pages that are looked for.
 const MAX_PAGES: u32 = 16;
 
@@ -218,9 +221,11 @@ impl<'a> Layout<'a> {
     fn damage(&self, bytes: &[u8]) -> Option<&'static str> {
         let (across, down) = self.chunks();
         let planes = if self.is_planar { self.samples } else { 1 };
-        let Some(in_plane) = across.checked_mul(down).filter(|chunks| chunks.checked_mul(planes).is_some()) else {
-            return Some("the TIFF has more strips or tiles than it can name");
-        };
+        let most = (self.size.pixel_count() / MIN_CHUNK_PIXELS).max(MAX_CHUNKS);
+        if u64::from(across).saturating_mul(down.into()).saturating_mul(planes.into()) > most {
+            return Some("the TIFF has more strips or tiles than a picture of its size needs");
+        }
+        let in_plane = across * down;
         if self.photometric == Photometric::Palette && self.palette((1 << self.bits) - 1).is_none() {
             return Some("the TIFF has no whole palette");
         }
@@ -229,6 +234,11 @@ impl<'a> Layout<'a> {
             let Some(chunk) = self.chunk_bytes(bytes, index).filter(|chunk| !chunk.is_empty()) else {
                 return Some("a strip or tile of the TIFF lies outside the file; the file is cut off");
             };
+            // Many of them on the same bytes would make little file much work.
+            total = total.saturating_add(chunk.len() as u64);
+            if total > bytes.len() as u64 {
+                return Some("strips or tiles of the TIFF overlap");
+            }
             let wanted = self.row_bytes() * u64::from(self.chunk_rows(index % in_plane / across));
             if self.compression == Compression::None && (chunk.len() as u64) < wanted {
                 return Some("a strip or tile of the TIFF is shorter than its rows");
@@ -236,10 +246,8 @@ impl<'a> Layout<'a> {
             if self.compression == Compression::Jpeg && !self.is_sound_jpeg(chunk, index % in_plane / across) {
                 return Some("a strip or tile of the TIFF holds a JPEG of another size, or a damaged one");
             }
-            total = total.saturating_add(chunk.len() as u64);
         }
-        // Many of them on the same bytes would make little file much work.
-        (total > bytes.len() as u64).then_some("strips or tiles of the TIFF overlap")
+        None
     }
 
     /// Memory beside an RGB picture: what one strip or tile takes.

@@ -2,6 +2,8 @@
 //!
 //! The picture's own bitstream states its size a second time, and a decoder allocates by that one: both must agree.
 
+mod codes;
+
 use std::ops::Range;
 
 use image::metadata::Orientation;
@@ -15,8 +17,12 @@ const DISAGREE: &str = "the sizes that the WebP states do not agree";
 
 /// Memory of a decoder that does not depend on the size.
 const BYTES_BESIDES: u64 = 1024 * 1024;
-/// Most memory that the prefix codes of a lossless picture take, of which encoders write up to 2,600 groups.
+/// Most memory that the prefix codes of a lossless picture may take. Encoders write up to 2,600 groups of them; those of
+/// a photo of 12 megapixels take a few MB.
 const MAX_CODE_BYTES: u64 = 64 * 1024 * 1024;
+
+#[cfg(test)]
+pub(in crate::imaging) use codes::tests::picture_of as codes_of;
 
 /// Flags of the extended header.
 const PROFILE: u8 = 0x20;
@@ -33,6 +39,14 @@ struct Stream {
     chunk: Range<usize>,
 }
 
+/// A stream of lossless code: a picture, or the alpha channel of one.
+#[derive(Clone)]
+struct Lossless {
+    /// What stands behind sizes and flags.
+    body: Range<usize>,
+    size: Size,
+}
+
 #[derive(Default)]
 struct Walk {
     /// Size of the canvas and its flags, from the extended header.
@@ -42,6 +56,8 @@ struct Walk {
     /// Where a colour profile lies.
     icc: Option<Range<usize>>,
     has_alpha_chunk: bool,
+    /// The first picture of lossless code, and the first alpha channel.
+    lossless: [Option<Lossless>; 2],
     frames: u32,
     damage: Option<&'static str>,
 }
@@ -114,8 +130,10 @@ impl Walk {
             let fast = pixels * 3 + u64::from(size.width) * 256 + BYTES_BESIDES;
             return Scratch { fast, safe: planes + BYTES_BESIDES };
         }
-        // RGBA, then pictures of blocks of 4x4 and more that say how to read it, and codes for each of those.
-        let lossless = pixels * 6 + MAX_CODE_BYTES;
+        // RGBA, then pictures of blocks of 4x4 and more that say how to read it, and codes for each of those, of which
+        // little file holds few.
+        let codes: u64 = self.lossless.iter().flatten().map(|lossless| lossless.body.len() as u64).sum();
+        let lossless = pixels * 6 + MAX_CODE_BYTES.min(codes * 1200);
         let is_lossless = self.stream.as_ref().is_some_and(|stream| stream.is_lossless);
         let bytes = match (self.flags() & ANIMATION != 0, self.has_alpha()) {
             // Canvas, frame and result, all of RGBA.
@@ -146,9 +164,9 @@ impl Walk {
             match &name {
                 b"VP8X" if self.canvas.is_none() => self.canvas = Some(canvas(chunk)?),
                 b"VP8 " | b"VP8L" => self.add(stream(&name, chunk, start)?, self.canvas.map(|(size, _)| size)),
+                b"ALPH" => self.alpha(chunk, start, self.canvas?.0),
                 b"ICCP" if self.icc.is_none() => self.icc = Some(start + 8..start + 8 + chunk.len()),
-                b"ALPH" => self.has_alpha_chunk = true,
-                b"ANMF" => self.animation_frame(chunk)?,
+                b"ANMF" => self.animation_frame(chunk, start + 8)?,
                 b"EXIF" => self.orientation = self.orientation.or_else(|| orientation(chunk)),
                 _ => {}
             }
@@ -156,8 +174,8 @@ impl Walk {
         (end <= bytes.len() + 1).then_some(())
     }
 
-    /// A frame of an animation; the first is the one that is used.
-    fn animation_frame(&mut self, chunk: &[u8]) -> Option<()> {
+    /// A frame of an animation, whose chunk has its body at `start`; the first is the one that is used.
+    fn animation_frame(&mut self, chunk: &[u8], start: usize) -> Option<()> {
         self.frames += 1;
         if self.frames > 1 {
             return Some(());
@@ -171,10 +189,12 @@ impl Walk {
         let mut at = 16;
         while at < chunk.len() {
             let (name, inner, next) = self::chunk(chunk, at)?;
+            let start = start + at;
             at = next;
-            if matches!(&name, b"VP8 " | b"VP8L") {
-                // Frames of an animation are never looked up by where they lie.
-                self.add(stream(&name, inner, 0)?, Some(size));
+            match &name {
+                b"VP8 " | b"VP8L" => self.add(stream(&name, inner, start)?, Some(size)),
+                b"ALPH" => self.alpha(inner, start, size),
+                _ => {}
             }
         }
         Some(())
@@ -183,11 +203,43 @@ impl Walk {
     /// Takes note of a stream, of which only one should be there. None may differ from its frame, for a decoder might
     /// choose another than the first.
     fn add(&mut self, stream: Stream, frame: Option<Size>) {
+        let [picture, _] = &mut self.lossless;
+        if stream.is_lossless && picture.is_none() {
+            // Name, length, signature, size and flags.
+            let body = stream.chunk.start + 8 + 5..stream.chunk.end;
+            *picture = Some(Lossless { body, size: stream.size });
+        }
         if frame.is_some_and(|frame| frame != stream.size) {
             self.damage = Some(DISAGREE);
         }
         self.stream.get_or_insert(stream);
     }
+}
+
+impl Walk {
+    /// Takes note of an alpha channel, whose chunk starts at `start`.
+    fn alpha(&mut self, chunk: &[u8], start: usize, size: Size) {
+        self.has_alpha_chunk = true;
+        let [_, alpha] = &mut self.lossless;
+        // The two lowest bits of the first byte say how it is compressed.
+        if alpha.is_none() && chunk.first().is_some_and(|flags| flags & 3 == 1) {
+            *alpha = Some(Lossless { body: start + 9..start + 8 + chunk.len(), size });
+        }
+    }
+}
+
+/// Refuses a picture whose prefix codes take more memory than any encoder makes them. To be asked before `image-webp`
+/// decodes it, which does not.
+pub(in crate::imaging) fn check_codes(bytes: &[u8]) -> Result<(), ImageError> {
+    let walk = Walk::of(bytes);
+    let codes = walk.lossless.iter().flatten().filter_map(|Lossless { body, size }| {
+        // Where the stream is damaged, the decoder stops too.
+        codes::memory(bytes.get(body.clone())?, size.width, size.height)
+    });
+    if codes.sum::<u64>() > MAX_CODE_BYTES {
+        return Err(ImageError::corrupt("the WebP has more codes than a picture needs"));
+    }
+    Ok(())
 }
 
 /// A chunk at an offset: its name, its body, and the offset of the next.

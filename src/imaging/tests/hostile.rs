@@ -179,6 +179,20 @@ fn a_webp_whose_stream_is_larger_than_its_canvas_is_refused() {
 }
 
 #[test]
+fn a_webp_of_a_thousand_groups_of_codes_is_read_and_one_of_more_than_any_encoder_makes_is_not() {
+    // Both are damaged further on, where there should be pixels.
+    for (groups, reason) in [(1000, None), (4096, Some("the WebP has more codes than a picture needs"))] {
+        let mut body = vec![0x2f];
+        body.extend((3_u32 | 3 << 14).to_le_bytes());
+        body.extend(header::webp::codes_of(groups));
+        let bytes = riff_chunk(b"RIFF", &[b"WEBP", &riff_chunk(b"VP8L", &body)[..]].concat());
+        let found = prepare(&bytes, &LIMITS, &STANDARD);
+        let refused = matches!(&found, Err(ImageError::Corrupt { reason: found }) if Some(&found[..]) == reason);
+        assert_eq!(refused, reason.is_some(), "{found:?}");
+    }
+}
+
+#[test]
 fn a_gif_whose_frame_is_far_larger_than_its_screen_is_refused() {
     let mut bytes = gif(&[&corners(16, 16)]);
     let frame = bytes.iter().rposition(|b| *b == 0x2c).unwrap();

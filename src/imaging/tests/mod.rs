@@ -1,5 +1,5 @@
-//! The whole way through `prepare`. Files under `data/` were written by Pillow, which writes what the encoders here do
-//! not; all show [`samples::corners`] of 240x160.
+//! The whole way through `prepare`. Files under `data/` were written by Pillow and libvips, which write what the encoders
+//! here do not; all but the fax show [`samples::corners`] of 240x160.
 
 mod colour;
 mod formats;

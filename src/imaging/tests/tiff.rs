@@ -333,18 +333,22 @@ fn a_tiff_whose_pixels_cannot_be_there_is_damaged() {
     let mut short = tiff.clone();
     short.chunks[2].pop();
     assert!(corrupt(&short.build()).contains("shorter than its rows"));
-    // Strips that share their bytes.
-    let mut bytes = tiff.build();
-    let header = header::read(&bytes).unwrap();
-    assert_eq!(header.damage, None);
-    let first = 8_u32.to_le_bytes();
-    let at = bytes.windows(8).position(|window| window == [first, (8 + 45_000_u32).to_le_bytes()].concat()).unwrap();
+    // Strips that share their bytes, of more bytes in all than the file has.
+    let mut shared = tiff.build();
+    let at =
+        shared.windows(8).position(|window| window == [8_u32, 45_008].map(u32::to_le_bytes).as_flattened()).unwrap();
     for strip in 0..4 {
-        bytes[at + strip * 4..][..4].copy_from_slice(&first);
+        shared[at + strip * 4..][..4].copy_from_slice(&8_u32.to_le_bytes());
     }
-    assert_eq!(header::read(&bytes).unwrap().damage, None, "the same length in all");
-    bytes.truncate(8 + 45_000);
-    assert!(corrupt(&bytes).contains("directory"));
+    assert_eq!(header::read(&shared).unwrap().damage, None, "no more than there are");
+    let lengths = shared.windows(8).position(|window| window == [45_000_u32; 2].map(u32::to_le_bytes).as_flattened());
+    for strip in 0..4 {
+        shared[lengths.unwrap() + strip * 4..][..4].copy_from_slice(&46_000_u32.to_le_bytes());
+    }
+    assert!(corrupt(&shared).contains("overlap"));
+    // A strip for every pixel.
+    let strips = Tiff { chunks: vec![vec![0]; 70_000], ..Tiff::single((1, 70_000), 1, 8, Vec::new()) };
+    assert!(corrupt(&strips.with(278, 4, &[1]).build()).contains("than a picture of its size needs"));
 }
 
 #[test]
