@@ -46,6 +46,14 @@ test *ARGS: tools
 bench *ARGS:
     cargo bench --bench many -- {{ ARGS }}
 
+# Each step of preparing pictures, in CPU time
+bench-pixels *ARGS:
+    cargo bench --no-default-features --bench pixels -- {{ ARGS }}
+
+# Pictures beside libvips, sharp and Pillow
+compare-pixels *ARGS:
+    scripts/compare-pixels {{ ARGS }}
+
 # The production image; FEATURES=embedded adds the laptop stack
 image FEATURES="server":
     docker build --build-arg FEATURES={{ FEATURES }} --tag sightline .

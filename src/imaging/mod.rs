@@ -1,18 +1,20 @@
 //! Untrusted bytes in, the upright picture of exactly the model's own size out. Pure: no I/O, no clock, no threads.
 //!
 //! ```text
-//! bytes -> sniff -> header -> limits -> fits, upright, sound? -> the caller's own bytes
-//!                                    \-> decode -> flatten -> resize -> turn upright -> sRGB -> encode
+//! bytes -> sniff -> header -> plan: limits, size, memory -> fits, upright, sound, sRGB? -> the caller's own bytes
+//!                                                        \-> picture -> encode
+//!          picture: JPEG: decoded at N/8 -> planes -> resize -> turn upright
+//!                   all else: rows on white -> resize -> colours to sRGB -> turn upright
 //! ```
 //!
 //! How sound bytes are that are passed on unchanged depends on what their type tells: every chunk of a PNG matches its
-//! checksum; a WebP, which has none, was decoded once; of a JPEG only the structure was followed, markers, scans and the
-//! end, for its decoders show damaged samples as a smear rather than refuse them.
+//! checksum; a WebP, which has none, was decoded once; of a JPEG only the structure was followed, markers, tables, scans
+//! and the end.
 //!
-//! Nothing is believed but the bytes: the type comes from the first of them, and size, orientation, frames and
-//! soundness from a walk over the container that decodes nothing. The pixel limit is enforced there, before any
-//! decoder runs. A picture that is encoded anew carries no metadata, and its colours are sRGB: those of an embedded colour
-//! profile are converted.
+//! Nothing is believed but the bytes: the type comes from the first of them, and size, orientation, frames, colours and
+//! soundness from a walk over the container that decodes nothing. The limits are enforced there, before any decoder runs,
+//! and the memory that the work will take is known from there too. A picture that is encoded anew carries no metadata, and
+//! its colours are sRGB. `docs/IMAGING.md` has the whole in one picture.
 
 mod cancel;
 mod colour;
