@@ -54,7 +54,7 @@ async fn what_is_no_picture_is_refused_with_its_type() {
     for (bytes, detected) in [
         (&b"%PDF-1.7 ..."[..], "application/pdf"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
-        (b"II*\0\x08\0\0\0\0\0\0\0", "image/tiff"),
+        (b"8BPS\0\x01\0\0\0\0\0\0", "image/vnd.adobe.photoshop"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image/heic"),
     ] {
         service.s3.put_object(BUCKET, "a.png", Object::new(bytes.to_vec()).content_type("image/png"));
@@ -64,7 +64,10 @@ async fn what_is_no_picture_is_refused_with_its_type() {
             "IMAGE_UNSUPPORTED",
         );
         assert_eq!(details.info.metadata["detected"], detected);
-        assert_eq!(details.info.metadata["supported"], "image/jpeg, image/png, image/gif, image/webp");
+        assert_eq!(
+            details.info.metadata["supported"],
+            "image/jpeg, image/png, image/gif, image/webp, image/bmp, image/tiff"
+        );
     }
     assert!(service.bedrock.requests().is_empty());
 }

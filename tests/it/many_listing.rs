@@ -58,11 +58,25 @@ async fn every_picture_under_a_prefix_is_analyzed_in_the_order_of_keys() {
 #[tokio::test]
 async fn only_keys_with_a_wanted_suffix_are_read() {
     let service = Service::start().await;
-    let keys =
-        ["a.JPG", "b.jpeg", "c.Png", "d.gif", "e.webp", "f.txt", "g", "h.jpg/", "i.jpg.bak", "j.tif", "jpg", "z/.png"];
+    let keys = [
+        "a.JPG",
+        "b.jpeg",
+        "c.Png",
+        "d.gif",
+        "e.webp",
+        "f.txt",
+        "g",
+        "h.jpg/",
+        "i.jpg.bak",
+        "j.tif",
+        "jpg",
+        "k.psd",
+        "l.bmp",
+        "z/.png",
+    ];
     service.put_numbered(keys);
     for (suffixes, expected) in [
-        (&[][..], &["a.JPG", "b.jpeg", "c.Png", "d.gif", "e.webp", "z/.png"][..]),
+        (&[][..], &["a.JPG", "b.jpeg", "c.Png", "d.gif", "e.webp", "j.tif", "l.bmp", "z/.png"][..]),
         (&[".jpg"], &["a.JPG"]),
         (&[".BAK", ".TXT"], &["f.txt", "i.jpg.bak"]),
         (&["g"], &["a.JPG", "b.jpeg", "c.Png", "g", "jpg", "z/.png"]),
