@@ -1,7 +1,7 @@
 //! Pixels out of a file whose header was read and found within the limits.
 
 mod memory;
-mod tiff;
+pub(super) mod tiff;
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +27,7 @@ const BYTES_BESIDES: u64 = 16 * 1024 * 1024;
 const GIF_FRAME_BESIDES: u64 = 1024 * 1024;
 
 /// The first frame as stored, opaque.
+#[derive(Debug)]
 pub(super) struct Decoded {
     pub(super) picture: RgbImage,
     /// Whether a pixel was not opaque before it was laid on white.

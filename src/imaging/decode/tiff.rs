@@ -21,7 +21,7 @@ use chunk::Decompressor;
 use samples::Converter;
 
 /// Decodes the first page.
-pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Decoded, ImageError> {
+pub(in crate::imaging) fn decode(bytes: &[u8], header: &Header) -> Result<Decoded, ImageError> {
     let layout = Layout::of(bytes)?;
     if layout.size != header.stored {
         return Err(disagreement());

@@ -96,6 +96,12 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), ImageError> {
     Samples::new(&start, start.size.width as usize).map(|_| ())
 }
 
+/// The size that the header states.
+#[cfg(any(test, fuzzing))]
+pub(super) fn size(bytes: &[u8]) -> Option<Size> {
+    Start::read(bytes).ok().map(|start| start.size)
+}
+
 /// Most bytes that [`decode`] holds at once, the file not counted.
 pub(super) fn memory_of(bytes: &[u8]) -> u64 {
     let buffers = Start::read(bytes).ok().and_then(|start| Buffers::of(start.size, start.kind, start.interlaced));
