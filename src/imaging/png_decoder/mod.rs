@@ -102,9 +102,10 @@ pub(super) fn size(bytes: &[u8]) -> Option<Size> {
     Start::read(bytes).ok().map(|start| start.size)
 }
 
-/// Most bytes that [`decode`] holds at once, the file not counted.
+/// Most bytes that [`decode`] holds at once, the file not counted: none where it refuses the file before it starts.
 pub(super) fn memory_of(bytes: &[u8]) -> u64 {
-    let buffers = Start::read(bytes).ok().and_then(|start| Buffers::of(start.size, start.kind, start.interlaced));
+    let Ok(Start { size, kind, interlaced, .. }) = Start::read(bytes) else { return 0 };
+    let buffers = Buffers::of(size, kind, interlaced);
     buffers.and_then(|buffers| buffers.memory()).map_or(u64::MAX, |bytes| bytes as u64)
 }
 
