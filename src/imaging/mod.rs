@@ -21,6 +21,8 @@ mod colour;
 mod decode;
 mod encode;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod header;
 mod jpeg_decoder;
 mod jpeg_encoder;

@@ -18,6 +18,8 @@ impl Interval {
     /// end of the file.
     pub(super) fn fill(&mut self, bytes: &[u8], mut at: usize) -> usize {
         self.data.clear();
+        // Never grown after that, which would hold the data twice while it moves.
+        self.data.reserve_exact(bytes.len().saturating_sub(at) + PADDING);
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             let Some(marker) = memchr::memchr(0xff, rest) else {

@@ -67,6 +67,8 @@ impl Segments {
     /// Takes in a segment that is neither a scan header nor without a length.
     pub(super) fn take(&mut self, marker: u8, body: &[u8]) -> Result<(), ImageError> {
         match marker {
+            // The components are made by the first, and how much memory they take was told by it.
+            0xc0..=0xc2 if self.frame.is_some() => return Err(wrong()),
             0xc0..=0xc2 => self.frame = Some(frame(marker == 0xc2, body)?),
             0xc4 => self.huffman(body)?,
             0xdb => self.quantization(body)?,
@@ -174,7 +176,7 @@ fn frame(is_progressive: bool, body: &[u8]) -> Result<Frame, ImageError> {
     let ([precision, h1, h0, w1, w0, count], rest) = body.split_first_chunk::<6>().ok_or_else(short)?;
     let edge = |high: &u8, low: &u8| u32::from(u16::from_be_bytes([*high, *low]));
     let size = Size::new(edge(w1, w0), edge(h1, h0));
-    if *precision != 8 || size.pixel_count() == 0 || !matches!(count, 1..=4) {
+    if *precision != 8 || size.pixel_count() == 0 || !matches!(count, 1 | 3 | 4) {
         return Err(wrong());
     }
     let mut components: Vec<Component> = Vec::with_capacity(4);

@@ -96,9 +96,16 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), ImageError> {
     Samples::new(&start, start.size.width as usize).map(|_| ())
 }
 
-/// Most bytes that [`decode`] holds at once, the file not counted.
+/// The size that the header states.
+#[cfg(any(test, fuzzing))]
+pub(super) fn size(bytes: &[u8]) -> Option<Size> {
+    Start::read(bytes).ok().map(|start| start.size)
+}
+
+/// Most bytes that [`decode`] holds at once, the file not counted: none where it refuses the file before it starts.
 pub(super) fn memory_of(bytes: &[u8]) -> u64 {
-    let buffers = Start::read(bytes).ok().and_then(|start| Buffers::of(start.size, start.kind, start.interlaced));
+    let Ok(Start { size, kind, interlaced, .. }) = Start::read(bytes) else { return 0 };
+    let buffers = Buffers::of(size, kind, interlaced);
     buffers.and_then(|buffers| buffers.memory()).map_or(u64::MAX, |bytes| bytes as u64)
 }
 

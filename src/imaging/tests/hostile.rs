@@ -237,6 +237,33 @@ fn a_jpeg_may_have_the_fewer_scans_the_larger_it_is() {
 }
 
 #[test]
+fn a_jpeg_of_two_components_or_with_a_second_frame_is_refused_by_the_decoder_alone() {
+    let wanted = jpeg_picture::wanted(Size::new(8, 8));
+    let decode = |bytes: &[u8]| jpeg_decoder::decode(bytes, &wanted, &Cancel::never()).map(|_| ());
+    let bytes = jpeg(&corners(16, 16));
+    assert_eq!(decode(&bytes), Ok(()));
+    let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    let mut two = bytes.clone();
+    two[frame + 3] -= 3;
+    two[frame + 9] = 2;
+    two.drain(frame + 16..frame + 19);
+    assert!(decode(&two).is_err());
+    let (start, rest) = bytes.split_at(frame);
+    let length = 2 + usize::from(rest[3]);
+    let twice = [start, &rest[..length], rest].concat();
+    assert!(decode(&twice).is_err());
+}
+
+#[test]
+fn a_png_of_an_unknown_depth_is_damaged_and_not_too_large() {
+    let bytes = png(&corners(300, 200));
+    let mut header = bytes[16..29].to_vec();
+    header[8] = 0x88;
+    let bytes = [&bytes[..8], &png_chunk(b"IHDR", &header), &bytes[33..]].concat();
+    assert!(is_refused(&bytes));
+}
+
+#[test]
 fn zero_edges_are_damage() {
     let mut bytes = jpeg(&corners(300, 200));
     let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();

@@ -108,22 +108,23 @@ impl<'a> Decompressor<'a> {
 fn pack_bits(mut chunk: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {
+        // What reaches over the end is left out, for the bytes would move to a place of twice the size.
+        let room = length - bytes.len();
         let (head, rest) = chunk.split_first()?;
         chunk = match *head {
             literal @ 0..=127 => {
                 let (literals, rest) = rest.split_at_checked(usize::from(literal) + 1)?;
-                bytes.extend_from_slice(literals);
+                bytes.extend_from_slice(literals.get(..room).unwrap_or(literals));
                 rest
             }
             128 => rest,
             run => {
                 let (value, rest) = rest.split_first()?;
-                bytes.extend(std::iter::repeat_n(*value, 257 - usize::from(run)));
+                bytes.extend(std::iter::repeat_n(*value, (257 - usize::from(run)).min(room)));
                 rest
             }
         };
     }
-    bytes.truncate(length);
     Some(bytes)
 }
 

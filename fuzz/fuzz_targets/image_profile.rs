@@ -1,0 +1,6 @@
+//! Any bytes as a colour profile: used or not, never panics.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(init: sightline_fuzz::abort_on_own_panics(), |data: &[u8]| sightline::imaging::fuzzing::profile(data));
