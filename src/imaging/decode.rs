@@ -13,7 +13,7 @@ use image::error::ImageFormatHint;
 use image::{DynamicImage, ImageDecoder, ImageResult, Limits, Rgba};
 
 use super::header::{self, Header};
-use super::{ImageError, MediaType, jpeg_decoder, png_decoder};
+use super::{Cancel, ImageError, MediaType, jpeg_decoder, png_decoder};
 use crate::domain::Size;
 
 pub(super) use memory::memory;
@@ -53,10 +53,12 @@ pub(super) fn decode<T>(
     bytes: &[u8],
     header: &Header,
     safe_decoders: bool,
+    cancel: &Cancel,
     show: impl FnOnce(Pixels<'_>) -> Result<T, ImageError>,
 ) -> Result<T, ImageError> {
+    cancel.check()?;
     if header.media_type == MediaType::Tiff {
-        let (samples, was_transparent) = tiff::decode(bytes, header)?;
+        let (samples, was_transparent) = tiff::decode(bytes, header, cancel)?;
         return show(Pixels::Rgb { samples: &samples, was_transparent });
     }
     if header.media_type == MediaType::Webp

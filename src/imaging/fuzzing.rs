@@ -265,7 +265,7 @@ pub fn png(data: &[u8]) {
 /// When a promise is broken.
 pub fn tiff(data: &[u8]) {
     let Some(header) = small(data, MediaType::Tiff) else { return };
-    check_decoded(&header, decode::decode(data, &header, false, facts));
+    check_decoded(&header, decode::decode(data, &header, false, &Cancel::never(), facts));
 }
 
 /// Decodes a WebP, by libwebp where the service does and by the other decoder.
@@ -322,7 +322,7 @@ fn facts(pixels: decode::Pixels<'_>) -> Result<Facts, ImageError> {
 
 /// Decodes by other people's code, whose panics are damage.
 fn by_others(data: &[u8], header: &Header, safe_decoders: bool) -> Result<Facts, ImageError> {
-    decode::contained(|| decode::decode(data, header, safe_decoders, facts))
+    decode::contained(|| decode::decode(data, header, safe_decoders, &Cancel::never(), facts))
 }
 
 /// Answers whether a pixel was transparent.

@@ -98,7 +98,7 @@ fn of_rows(
         let was_transparent = png_decoder::decode(bytes, cancel, &mut |row| reducer.push(row))?;
         return Ok((reducer.finish()?, was_transparent));
     }
-    decode::decode(bytes, header, safe_decoders, |pixels| {
+    decode::decode(bytes, header, safe_decoders, cancel, |pixels| {
         cancel.check()?;
         match pixels {
             Pixels::Rgb { samples, was_transparent } => {

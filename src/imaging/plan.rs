@@ -65,7 +65,7 @@ impl Plan {
         let Self { header, tier, .. } = self;
         let upright = header.upright();
         let (Made { encoded, media_type, size }, mut warnings) =
-            if self.as_is { self.keep(bytes)? } else { self.make(bytes, cancel)? };
+            if self.as_is { self.keep(bytes, cancel)? } else { self.make(bytes, cancel)? };
         if size.width.min(size.height) < SMALL_EDGE {
             let text = format!(
                 "The model sees {size} pixels; answers on pictures with an edge under {SMALL_EDGE} px are less reliable."
@@ -84,12 +84,12 @@ impl Plan {
     }
 
     /// The caller's own bytes, once they are known to be sound.
-    fn keep(&self, bytes: &[u8]) -> Result<(Made, Vec<Warning>), ImageError> {
+    fn keep(&self, bytes: &[u8], cancel: &Cancel) -> Result<(Made, Vec<Warning>), ImageError> {
         let media_type = self.header.media_type;
         if media_type == MediaType::Webp {
             // A model refuses a damaged stream after the call is made, and nothing but decoding finds the damage. What
             // fits the model has few pixels, so this takes milliseconds.
-            decode::contained(|| decode::decode(bytes, &self.header, self.safe_decoders, |_| Ok(())))?;
+            decode::contained(|| decode::decode(bytes, &self.header, self.safe_decoders, cancel, |_| Ok(())))?;
         }
         Ok((Made { encoded: Encoded::AsIs, media_type, size: self.size }, Vec::new()))
     }

@@ -8,7 +8,7 @@ mod samples;
 
 use super::disagreement;
 use crate::imaging::{
-    ImageError,
+    Cancel, ImageError,
     colour::{self, Transform},
     header::{
         Header,
@@ -19,7 +19,7 @@ use chunk::Decompressor;
 use samples::Converter;
 
 /// Decodes the first page to RGB, and tells whether a pixel was not opaque before it was laid on white.
-pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<(Vec<u8>, bool), ImageError> {
+pub(super) fn decode(bytes: &[u8], header: &Header, cancel: &Cancel) -> Result<(Vec<u8>, bool), ImageError> {
     let layout = Layout::of(bytes)?;
     if layout.size != header.stored {
         return Err(disagreement());
@@ -35,6 +35,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<(Vec<u8>, bool), I
     let (across, down) = page.layout.chunks();
     for y in 0..down {
         for x in 0..across {
+            cancel.check()?;
             page.chunk(x, y, &mut rgb)?;
         }
     }

@@ -189,3 +189,49 @@ fn a_small_picture_is_said_by_the_size_the_model_sees() {
     let wide = prepared(&jpeg(&corners(6000, 400)), &STANDARD).0;
     assert_eq!(codes(&wide), [WarningCode::ImageResized, WarningCode::ImageSmall]);
 }
+
+#[test]
+fn extreme_aspects_survive_in_every_format() {
+    for (width, height) in [(1, 8000), (8000, 1), (3, 5000), (5000, 2)] {
+        let picture = corners(width, height);
+        let transparent = image::DynamicImage::ImageRgb8(picture.clone()).into_rgba8();
+        for (name, bytes) in [
+            ("jpeg", jpeg(&picture)),
+            ("png", png(&picture)),
+            ("png with alpha", png_with_alpha(&transparent)),
+            ("webp", webp(&picture)),
+            ("gif", gif(&[&picture])),
+        ] {
+            let (prepared, _) = prepared(&bytes, &STANDARD);
+            let (long, short) = (width.max(height), width.min(height));
+            let model = prepared.frame.model();
+            assert_eq!(model.width.max(model.height), 1568, "{name} {width}x{height}");
+            assert!(model.width.min(model.height) == (short * 1568 / long).max(1), "{name} {width}x{height}: {model}");
+        }
+    }
+}
+
+#[test]
+fn a_photo_under_any_orientation_keeps_its_colours_in_place() {
+    // Both edges odd, as stored and as sent: chroma of half the resolution must not move.
+    let upright =
+        image::load_from_memory(SUMMIT).unwrap().resize_exact(1999, 1063, image::imageops::FilterType::CatmullRom);
+    let upright = upright.into_rgb8();
+    let tier = VisionTier { max_edge: 1001, max_visual_tokens: None, ..VisionTier::STANDARD };
+    let target = Target { tier, ..STANDARD };
+    let mut of_the_upright = None;
+    for orientation in [1, 3, 6, 7] {
+        let bytes = jpeg_with_exif(&jpeg(&stored(&upright, orientation)), &exif(orientation, false));
+        let prepared = prepare(&bytes, &LIMITS, &target).unwrap();
+        let picture = sent(&prepared, &bytes);
+        let size = prepared.frame.model();
+        assert_eq!((size.width % 2, picture.dimensions()), (1, (size.width, size.height)));
+        let ideal = image::imageops::resize(&upright, size.width, size.height, image::imageops::FilterType::Lanczos3);
+        let squares = |(a, b): (&u8, &u8)| f64::from(a.abs_diff(*b)).powi(2);
+        let mean = ideal.iter().zip(picture.iter()).map(squares).sum::<f64>() / ideal.len() as f64;
+        let psnr = 10.0 * (255.0 * 255.0 / mean).log10();
+        // JPEG's own loss, which is the same however the picture was stored.
+        let wanted = *of_the_upright.get_or_insert(psnr);
+        assert!(psnr > 36.0 && (psnr - wanted).abs() < 0.2, "orientation {orientation}: {psnr:.2} dB");
+    }
+}
