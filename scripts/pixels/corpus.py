@@ -32,7 +32,7 @@ Image.MAX_IMAGE_PIXELS = 50_000_000
 # Address space of this process, which Pillow decodes hostile files in.
 OWN_LIMIT = 6 * 2**30
 # Pillow's names of the formats that ours reads. It must not try its others: some run programs.
-READ = ("JPEG", "PNG", "GIF", "WEBP")
+READ = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 # What ends the script with an error.
 FATAL = ("crashed", "hung", "over memory")
 COLUMNS = ("as is", "anew", "unsupported", "corrupt", "too large", "other refusal", *FATAL, "differs")
