@@ -48,7 +48,7 @@ pub(super) fn encode(picture: &Picture, is_lossless: bool, cancel: &Cancel) -> R
 pub(super) fn memory(size: Size, is_lossless: bool) -> u64 {
     // RGB and its planes of half the colours, and a JPEG that is moved as it grows: each at most about as large as the
     // pixels. Of a lossless source, planes of all colours and a PNG too.
-    let for_each_pixel = if is_lossless { 12 } else { 8 };
+    let for_each_pixel = if is_lossless { 14 } else { 8 };
     size.pixel_count().saturating_mul(for_each_pixel).saturating_add(BYTES_BESIDES)
 }
 

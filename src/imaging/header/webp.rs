@@ -18,6 +18,10 @@ const BYTES_BESIDES: u64 = 1024 * 1024;
 /// Most memory that the prefix codes of a lossless picture take, of which encoders write up to 2,600 groups.
 const MAX_CODE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Most memory that a part of a lossy picture's stream takes: `image-webp` allocates by the 24 bits that state its length,
+/// before it looks whether the file is that long.
+const MAX_PARTITION_BYTES: u64 = 1 << 24;
+
 /// Flags of the extended header.
 const PROFILE: u8 = 0x20;
 const ALPHA: u8 = 0x10;
@@ -112,7 +116,7 @@ impl Walk {
         if self.is_all_lossy() {
             // libwebp: its own picture beside ours, and for each column a row of blocks with what filters need.
             let fast = pixels * 3 + u64::from(size.width) * 256 + BYTES_BESIDES;
-            return Scratch { fast, safe: planes + BYTES_BESIDES };
+            return Scratch { fast, safe: planes + MAX_PARTITION_BYTES + BYTES_BESIDES };
         }
         // RGBA, then pictures of blocks of 4x4 and more that say how to read it, and codes for each of those.
         let lossless = pixels * 6 + MAX_CODE_BYTES;
