@@ -49,10 +49,12 @@ pub(super) fn encode(picture: &Picture, is_lossless: bool, cancel: &Cancel) -> R
     encode_within(picture, is_lossless, MAX_MODEL_BYTES, cancel)
 }
 
-/// Most bytes that [`encode`] holds at once beside the picture, and the picture itself.
-pub(super) fn memory(size: Size) -> u64 {
-    // RGB, its planes, a PNG and a JPEG of it at their largest: each at most about as large as the pixels.
-    size.pixel_count().saturating_mul(4 * 3).saturating_add(BYTES_BESIDES)
+/// Most bytes that [`encode`] holds at once, and the picture itself.
+pub(super) fn memory(size: Size, is_lossless: bool) -> u64 {
+    // RGB and its planes of half the colours, and a JPEG that is moved as it grows: each at most about as large as the
+    // pixels. Of a lossless source, planes of all colours and a PNG too.
+    let for_each_pixel = if is_lossless { 14 } else { 8 };
+    size.pixel_count().saturating_mul(for_each_pixel).saturating_add(BYTES_BESIDES)
 }
 
 fn encode_within(

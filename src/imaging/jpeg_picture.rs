@@ -14,11 +14,13 @@ pub(super) fn wanted(size: Size) -> Wanted {
     Wanted { full: size, chroma: Size::new((size.width / 2).max(1), (size.height / 2).max(1)) }
 }
 
-/// Most bytes that decoding and reducing to `size`, as stored, holds at once, whatever the colours are.
-pub(super) fn memory(bytes: &[u8], size: Size) -> u64 {
+/// Most bytes that decoding a picture of `stored` and reducing it to `size`, as stored, holds at once, whatever the colours
+/// are.
+pub(super) fn memory(bytes: &[u8], stored: Size, size: Size) -> u64 {
     // Every component at the full size at most, one of them twice while it is turned, and RGB of them.
     let result = size.pixel_count().saturating_mul(4 + 1 + 3);
-    jpeg_decoder::memory(bytes, &wanted(size)).saturating_add(result)
+    let reducing = result.saturating_add(resize::memory(stored, size));
+    jpeg_decoder::memory(bytes, &wanted(size)).saturating_add(reducing)
 }
 
 /// Planes of exactly `size`, as stored, turned upright: of a gray picture or one in YCbCr.

@@ -127,7 +127,7 @@ fn of_rgba(samples: &[u8], source: Size, stored: Size, cancel: &Cancel) -> Resul
 pub(super) fn memory(bytes: &[u8], header: &Header, size: Size, safe_decoders: bool) -> u64 {
     let stored = if header.is_sideways() { size.transposed() } else { size };
     let made = match header.media_type {
-        MediaType::Jpeg => jpeg_picture::memory(bytes, stored),
+        MediaType::Jpeg => jpeg_picture::memory(bytes, header.stored, stored),
         MediaType::Png => png_decoder::memory_of(bytes).saturating_add(Reducer::memory(header.stored, stored)),
         _ => decode::memory(header, safe_decoders).saturating_add(Reducer::memory(header.stored, stored)),
     };

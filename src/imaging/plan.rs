@@ -160,7 +160,7 @@ fn peak_memory(bytes: &[u8], header: &Header, size: Size, as_is: bool, safe_deco
         (true, MediaType::Webp) => decode::memory(header, safe_decoders),
         (true, _) => 0,
         // The picture is made first, then encoded; what it is made from is gone by then.
-        (false, _) => picture::memory(bytes, header, size, safe_decoders).max(encode::memory(size)),
+        (false, _) => picture::memory(bytes, header, size, safe_decoders).max(encode::memory(size, header.is_lossless)),
     }
 }
 

@@ -109,9 +109,16 @@ impl Reducer {
 
     /// Most bytes that one holds, its result too.
     pub(super) fn memory(source: Size, result: Size) -> u64 {
-        // The filter's passes need rows of floats and a picture between them: as wide as the result, as high as a strip.
-        let between = u64::from(result.width) * (strip_bytes(source, result) as u64 / u64::from(source.width.max(1)));
-        result.pixel_count() * RGB as u64 + strip_bytes(source, result) as u64 + between
+        let pixels = result.pixel_count() * RGB as u64 + strip_bytes(source, result) as u64;
+        if source == result {
+            return pixels;
+        }
+        // Between the filter's two passes, a picture as wide as the source and as high as a batch of rows.
+        let batch = rows_at_once(source, result);
+        let between = u64::from(source.width) * (RGB * batch) as u64;
+        let rows = batch as f64 / f64::from(result.height.max(1)) * f64::from(source.height);
+        let weights = weights(source.width.into(), result.width).saturating_add(weights(rows, batch as u32));
+        (pixels + between).saturating_add(weights)
     }
 
     /// Takes the next row of the source.
@@ -178,6 +185,18 @@ impl Reducer {
         self.first_row += unneeded;
         Ok(())
     }
+}
+
+/// Most bytes that [`plane`] holds beside its source and its result, of a source of at most that size.
+pub(super) fn memory(source: Size, result: Size) -> u64 {
+    weights(source.width.into(), result.width).saturating_add(weights(source.height.into(), result.height))
+}
+
+/// Bytes of the filter's weights along an edge: for every sample of the result one for each sample of the source in its
+/// window, as 8 bytes and once more as 2. Of a row of millions of pixels they are far larger than the row.
+fn weights(source: f64, result: u32) -> u64 {
+    let window = 2 * (LOBES * (source / f64::from(result.max(1))).max(1.0)).ceil() as u64 + 1;
+    u64::from(result).saturating_mul(window * (8 + 2) + 48)
 }
 
 /// As many rows of the result as a strip of the source gives, at least one.
@@ -265,6 +284,16 @@ mod tests {
             assert!(capacity <= STRIP_BYTES + 64 * row.len(), "{source}: {capacity}");
             assert!(reducer.finish().unwrap().iter().all(|sample| *sample == 9));
         }
+    }
+
+    #[test]
+    fn the_weights_of_a_long_row_are_part_of_the_memory() {
+        // 3 lobes on both sides of 2 samples, and the middle.
+        assert_eq!(weights(200.0, 100), 100 * ((2 * 6 + 1) * 10 + 48));
+        let memory = Reducer::memory(Size::new(40_000_000, 1), Size::new(1568, 1));
+        assert!(memory > 2_400_000_000, "6 x 40 million weights of 10 bytes: {memory}");
+        let memory = Reducer::memory(Size::new(4032, 3024), Size::new(1270, 952));
+        assert!(memory < 32_000_000, "{memory}");
     }
 
     #[test]

@@ -21,6 +21,10 @@ const BYTES_BESIDES: u64 = 1024 * 1024;
 /// a photo of 12 megapixels take a few MB.
 const MAX_CODE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Most memory that a part of a lossy picture's stream takes: `image-webp` allocates by the 24 bits that state its length,
+/// before it looks whether the file is that long.
+const MAX_PARTITION_BYTES: u64 = 1 << 24;
+
 #[cfg(test)]
 pub(in crate::imaging) use codes::tests::picture_of as codes_of;
 
@@ -128,7 +132,7 @@ impl Walk {
         if self.is_all_lossy() {
             // libwebp: its own picture beside ours, and for each column a row of blocks with what filters need.
             let fast = pixels * 3 + u64::from(size.width) * 256 + BYTES_BESIDES;
-            return Scratch { fast, safe: planes + BYTES_BESIDES };
+            return Scratch { fast, safe: planes + MAX_PARTITION_BYTES + BYTES_BESIDES };
         }
         // RGBA, then pictures of blocks of 4x4 and more that say how to read it, and codes for each of those, of which
         // little file holds few.

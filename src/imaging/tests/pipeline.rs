@@ -217,7 +217,7 @@ fn a_photo_under_any_orientation_keeps_its_colours_in_place() {
     let upright =
         image::load_from_memory(SUMMIT).unwrap().resize_exact(1999, 1063, image::imageops::FilterType::CatmullRom);
     let upright = upright.into_rgb8();
-    let tier = VisionTier { max_edge: 1001, max_visual_tokens: None, ..VisionTier::STANDARD };
+    let tier = VisionTier { max_edge: 1001, max_visual_tokens: None };
     let target = Target { tier, ..STANDARD };
     let mut of_the_upright = None;
     for orientation in [1, 3, 6, 7] {
