@@ -5,6 +5,7 @@ mod colour;
 mod formats;
 mod hostile;
 mod pipeline;
+mod replay;
 mod samples;
 mod tiff;
 
