@@ -36,18 +36,19 @@ mod domain {
 }
 
 #[allow(dead_code, unused_imports, reason = "the codecs' own sources, of which a part is called")]
+#[path = "."]
 mod imaging {
-    #[path = "../../../../../src/imaging/cancel.rs"]
+    #[path = "../../../../src/imaging/cancel.rs"]
     mod cancel;
-    #[path = "../../../../../src/imaging/error.rs"]
+    #[path = "../../../../src/imaging/error.rs"]
     mod error;
-    #[path = "../../../../../src/imaging/jpeg_decoder/mod.rs"]
+    #[path = "../../../../src/imaging/jpeg_decoder/mod.rs"]
     mod jpeg_decoder;
-    #[path = "../../../../../src/imaging/jpeg_encoder/mod.rs"]
+    #[path = "../../../../src/imaging/jpeg_encoder/mod.rs"]
     mod jpeg_encoder;
-    #[path = "../../../../../src/imaging/planes.rs"]
+    #[path = "../../../../src/imaging/planes.rs"]
     mod planes;
-    #[path = "../../../../../src/imaging/png_decoder/mod.rs"]
+    #[path = "../../../../src/imaging/png_decoder/mod.rs"]
     mod png_decoder;
 
     pub use cancel::Cancel;
