@@ -97,7 +97,7 @@ fn jpeg_within(planes: &Planes, limit: usize, cancel: &Cancel) -> Result<Option<
 
 fn png(picture: &RgbImage) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Vec::new();
-    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
         .write_image(picture.as_raw(), picture.width(), picture.height(), ExtendedColorType::Rgb8)
         .map_err(|_| ImageError::corrupt("its pixels could not be encoded"))?;
     Ok(bytes)
