@@ -1,7 +1,7 @@
 //! CPU time of the codecs that were candidates, and of Sightline's own, on one file:
 //!
 //! ```text
-//! cargo run --release --manifest-path scripts/pixels/candidates/Cargo.toml -- target/pixels/camera.jpg
+//! cargo run --release --manifest-path scripts/pixels/candidates/Cargo.toml -- target/pixels/pictures/camera.jpg
 //! ```
 //!
 //! Of a JPEG it times decoding at several scales and encoding, of a PNG or WebP decoding. The best of thirty runs and the
@@ -115,11 +115,11 @@ fn main() {
 fn jpeg(bytes: &[u8]) {
     time("decode 8/8: zune-jpeg", || zune_jpeg::JpegDecoder::new(Cursor::new(bytes)).decode().expect("a sound file"));
     let picture = image::load_from_memory(bytes).expect("a sound file").into_rgb8();
-    for eighths in [8, 5, 4, 3] {
+    for (eighths, lowest_terms) in [(8, (1, 1)), (5, (5, 8)), (4, (1, 2)), (3, (3, 8))] {
         time(&format!("decode {eighths}/8: libjpeg-turbo-rs"), || {
             let mut decoder = StreamingDecoder::new(bytes).expect("a sound file");
             decoder.set_output_format(PixelFormat::Rgb);
-            decoder.set_scale(ScalingFactor::try_new(eighths, 8).expect("a scale"));
+            decoder.set_scale(ScalingFactor::try_new(lowest_terms.0, lowest_terms.1).expect("a scale"));
             decoder.decode().expect("a sound file")
         });
         let size = domain::Size::new(picture.width() * eighths / 8, picture.height() * eighths / 8);
