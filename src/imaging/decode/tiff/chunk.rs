@@ -86,7 +86,9 @@ impl<'a> Decompressor<'a> {
             }
             _ => chunk,
         };
+        // Its SIMD is all that is `unsafe` in it, and saves little.
         let options = DecoderOptions::default()
+            .set_use_unsafe(false)
             .set_max_width(layout.chunk.width as usize)
             .set_max_height(layout.chunk.height as usize);
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
