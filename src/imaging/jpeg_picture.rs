@@ -121,7 +121,7 @@ fn half(component: Component, size: Size, orientation: Option<Orientation>, luma
     let (across, width) = halves(size.width, from_right);
     let (down, height) = halves(size.height, from_bottom);
     let plane = turn::plane(part(component, across, down, width, height)?, orientation)?;
-    Ok(extended(&plane, luma.width.div_ceil(2), luma.height.div_ceil(2)))
+    Ok(extended(plane, luma.width.div_ceil(2), luma.height.div_ceil(2)))
 }
 
 /// The part of an edge that whole pairs of pixels take, as its start and length in fractions, and how many pairs there are.
@@ -148,9 +148,9 @@ fn part(
 }
 
 /// A plane with its last column and row repeated up to a size.
-fn extended(plane: &Plane, width: usize, height: usize) -> Plane {
+fn extended(plane: Plane, width: usize, height: usize) -> Plane {
     if (plane.width, plane.height) == (width, height) {
-        return plane.clone();
+        return plane;
     }
     let mut samples = Vec::with_capacity(width * height);
     let rows: Vec<&[u8]> = plane.samples.chunks_exact(plane.width.max(1)).collect();

@@ -4,7 +4,7 @@ use image::metadata::Orientation;
 
 use super::{Header, MediaType, Profile, Samples, Scratch, byte, orientation, take};
 use crate::domain::Size;
-use crate::imaging::ImageError;
+use crate::imaging::{ImageError, jpeg_decoder::next_marker};
 
 /// Each scan makes a decoder walk the whole picture, which nothing can cancel. Encoders write up to about twenty; a file
 /// of thousands is an attack on time.
@@ -200,17 +200,4 @@ pub(in crate::imaging) fn icc_profile(bytes: &[u8]) -> Option<Vec<u8>> {
     }
     segments.sort_unstable_by_key(|(number, ..)| *number);
     Some(segments.into_iter().flat_map(|(.., profile)| profile).copied().collect())
-}
-
-/// The next marker at or after `at`, and the offset behind it. Picture data in between is passed over: there, `ff 00` is
-/// a sample and not a marker. So is garbage between segments, as decoders do.
-fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
-    loop {
-        at += memchr::memchr(0xff, bytes.get(at..)?)? + 1;
-        match byte(bytes, at)? {
-            0x00 => at += 1,
-            0xff => {}
-            marker => return Some((marker, at + 1)),
-        }
-    }
 }

@@ -243,8 +243,9 @@ fn segment(bytes: &[u8], at: usize) -> Result<&[u8], ImageError> {
     body.ok_or_else(|| ImageError::corrupt("the JPEG is cut off in a header"))
 }
 
-/// The next marker at or after offset `at`, and the offset behind it.
-fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
+/// The next marker at or after offset `at`, and the offset behind it. Picture data in between is passed over: there, `ff 00`
+/// is a sample and not a marker. So is garbage between segments, as decoders do.
+pub(super) fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         at += memchr::memchr(0xff, bytes.get(at..)?)? + 1;
         match bytes.get(at)? {

@@ -3,12 +3,12 @@
 //! Only the coefficients that the component's scale needs are kept. Of the others a bit tells whether they are zero, for
 //! that decides how refining scans are to be read.
 
-use super::bits::{Bits, Interval};
+use super::bits::Bits;
 use super::frame::{Frame, Scan, Segments, wrong};
 use super::huffman::Table;
 use super::idct::{self, Block};
-use super::sequential::units;
-use super::{Cancel, Component, ImageError, ZIGZAG, missing, next_restart, unknown_code};
+use super::sequential::{each_interval, units};
+use super::{Cancel, Component, ImageError, ZIGZAG, missing, unknown_code};
 
 /// All blocks of one component.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ struct Reader<'a> {
 /// Takes in a scan whose data begins at offset `at`. Answers the offset behind it.
 pub(super) fn decode(
     bytes: &[u8],
-    mut at: usize,
+    at: usize,
     segments: &Segments,
     scan: &Scan,
     components: &mut [Component],
@@ -66,8 +66,6 @@ pub(super) fn decode(
 ) -> Result<usize, ImageError> {
     let frame = segments.frame.as_ref().ok_or_else(wrong)?;
     let units = units(frame, scan)?;
-    let total = units.0 * units.1;
-    let each = if segments.restart_interval == 0 { total } else { segments.restart_interval };
     for wanted in &scan.components {
         let component = components.get_mut(wanted.place).ok_or_else(wrong)?;
         if !component.is_seen {
@@ -75,21 +73,13 @@ pub(super) fn decode(
             component.is_seen = true;
         }
     }
-    let mut interval = Interval::default();
-    let mut done = 0;
-    while done < total {
-        at = if done == 0 { at } else { next_restart(bytes, at)? };
-        at = interval.fill(bytes, at);
-        let range = done..total.min(done + each);
-        done = range.end;
-        let bits = interval.bits();
+    each_interval(bytes, at, segments.restart_interval, units.0 * units.1, |bits, range| {
         if scan.band.0 == 0 {
-            dc(bits, range, units.0, segments, scan, frame, components, cancel)?;
+            dc(bits, range, units.0, segments, scan, frame, components, cancel)
         } else {
-            ac(bits, range, units.0, segments, scan, components, cancel)?;
+            ac(bits, range, units.0, segments, scan, components, cancel)
         }
-    }
-    Ok(at)
+    })
 }
 
 /// The first coefficients of the units of an interval (G.1.2.1).

@@ -1,5 +1,7 @@
 //! Scans of baseline and extended sequential pictures: coefficients go into samples at once.
 
+use std::ops::Range;
+
 use super::bits::{Bits, Interval};
 use super::frame::{BLOCK, Frame, Scan, Segments, wrong};
 use super::huffman::{Skips, Table};
@@ -24,7 +26,7 @@ struct Lane<'a> {
 /// Decodes a scan whose data begins at offset `at` into the planes. Answers the offset behind it.
 pub(super) fn decode(
     bytes: &[u8],
-    mut at: usize,
+    at: usize,
     segments: &Segments,
     scan: &Scan,
     components: &mut [Component],
@@ -33,17 +35,30 @@ pub(super) fn decode(
     let frame = segments.frame.as_ref().ok_or_else(wrong)?;
     let units = units(frame, scan)?;
     let mut lanes = lanes(segments, frame, scan, components, units.0)?;
-    let total = units.0 * units.1;
-    let each = if segments.restart_interval == 0 { total } else { segments.restart_interval };
-    let mut interval = Interval::default();
     let mut place = Place { units, x: 0, y: 0 };
+    each_interval(bytes, at, segments.restart_interval, units.0 * units.1, |bits, range| {
+        run(bits, range.len(), &mut lanes, &mut place, cancel)
+    })
+}
+
+/// Parts the data of a scan of `total` units, which begins at offset `at`, into the intervals between restart markers, of
+/// `restart_interval` units each, or one where that is 0. Answers the offset behind the data.
+pub(super) fn each_interval(
+    bytes: &[u8],
+    mut at: usize,
+    restart_interval: usize,
+    total: usize,
+    mut run: impl FnMut(Bits<'_>, Range<usize>) -> Result<(), ImageError>,
+) -> Result<usize, ImageError> {
+    let each = if restart_interval == 0 { total } else { restart_interval };
+    let mut interval = Interval::default();
     let mut done = 0;
     while done < total {
         at = if done == 0 { at } else { next_restart(bytes, at)? };
         at = interval.fill(bytes, at);
-        let count = each.min(total - done);
-        run(interval.bits(), count, &mut lanes, &mut place, cancel)?;
-        done += count;
+        let range = done..total.min(done + each);
+        done = range.end;
+        run(interval.bits(), range)?;
     }
     Ok(at)
 }
