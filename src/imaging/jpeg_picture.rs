@@ -9,9 +9,16 @@ use super::resize::{self, Area};
 use super::{Cancel, ImageError, turn};
 use crate::domain::Size;
 
-/// What to ask of the decoder for a picture of `size`, as stored: chroma is kept at half of it.
+/// What to ask of the decoder for a picture of `size`, as stored. Chroma is kept at half of it. Brightness is decoded at
+/// least a fifth larger: the lowest frequencies of each block, which is what a smaller decoding keeps, are a coarser filter
+/// than the reduction's, and only where that has something left to do does it hide this. Without the fifth, a noisy picture
+/// is a decibel further from an ideal reduction.
 pub(super) fn wanted(size: Size) -> Wanted {
-    Wanted { full: size, chroma: Size::new((size.width / 2).max(1), (size.height / 2).max(1)) }
+    let larger = |edge: u32| edge.saturating_add(edge / 5);
+    Wanted {
+        full: Size::new(larger(size.width), larger(size.height)),
+        chroma: Size::new((size.width / 2).max(1), (size.height / 2).max(1)),
+    }
 }
 
 /// Most bytes that decoding a picture of `stored` and reducing it to `size`, as stored, holds at once, whatever the colours

@@ -172,14 +172,27 @@ fn first(index: usize, start: usize) -> (usize, usize) {
     (behind.saturating_sub(start), start.saturating_sub(behind))
 }
 
-/// Puts a row's pixels into a block of records that begins at step `start`.
+/// Puts a row's pixels into a block of records that begins at step `start`. Rows come in order of their index.
 #[inline(never)]
 #[expect(clippy::indexing_slicing, reason = "there are no more than N rows, the row above counted")]
 fn gather<const B: usize, const N: usize>(index: usize, start: usize, row: &[u8], block: &mut [Record<B, N>]) {
     let (record, pixel) = first(index, start);
-    let (pixels, _) = row.as_chunks::<B>();
+    let (mut block, mut row) = (block.get_mut(record..).unwrap_or_default(), row.get(pixel * B..).unwrap_or_default());
+    if B == 3 && index + 1 < N {
+        let records = block.as_chunks_mut::<4>().0.iter_mut();
+        let count = records.zip(row.as_chunks::<12>().0).map(|(records, bytes)| {
+            for (record, pixel) in records.iter_mut().zip(four_pixels(bytes)) {
+                // The fourth byte is the next row's, which comes after this one or has not begun: then it stays zero.
+                if let Some(to) = record.as_flattened_mut().get_mut(3 * index..).and_then(<[_]>::first_chunk_mut) {
+                    *to = pixel.to_le_bytes();
+                }
+            }
+        });
+        let done = count.count();
+        (block, row) = (block.split_at_mut(4 * done).1, row.split_at(12 * done).1);
+    }
     if index < N {
-        for (record, pixel) in block.iter_mut().skip(record).zip(pixels.iter().skip(pixel)) {
+        for (record, pixel) in block.iter_mut().zip(row.as_chunks::<B>().0) {
             record[index] = *pixel;
         }
     }
@@ -190,12 +203,46 @@ fn gather<const B: usize, const N: usize>(index: usize, start: usize, row: &[u8]
 #[expect(clippy::indexing_slicing, reason = "there are no more than N rows, the row above counted")]
 fn scatter<const B: usize, const N: usize>(index: usize, start: usize, block: &[Record<B, N>], row: &mut [u8]) {
     let (record, pixel) = first(index, start);
-    let (pixels, _) = row.as_chunks_mut::<B>();
+    let (mut block, mut row) = (block.get(record..).unwrap_or_default(), row.get_mut(pixel * B..).unwrap_or_default());
+    if B == 3 && index + 1 < N {
+        let records = block.as_chunks::<4>().0.iter();
+        let count = records.zip(row.as_chunks_mut::<12>().0).map(|(records, bytes)| {
+            *bytes = twelve_bytes(records.each_ref().map(|record| {
+                let from = record.as_flattened().get(3 * index..).and_then(<[_]>::first_chunk);
+                u32::from_le_bytes(from.copied().unwrap_or_default())
+            }));
+        });
+        let done = count.count();
+        (block, row) = (block.split_at(4 * done).1, row.split_at_mut(12 * done).1);
+    }
     if index < N {
-        for (record, pixel) in block.iter().skip(record).zip(pixels.iter_mut().skip(pixel)) {
+        for (record, pixel) in block.iter().zip(row.as_chunks_mut::<B>().0) {
             *pixel = record[index];
         }
     }
+}
+
+/// Pixels of three bytes as the lower bytes of words. A processor moves words, and three bytes only in two steps.
+#[inline(always)]
+fn four_pixels([a, b, c, d, e, f, g, h, i, j, k, l]: &[u8; 12]) -> [u32; 4] {
+    const PIXEL: u32 = 0x00ff_ffff;
+    // Words that overlap, each read by itself: what is put together of two words takes two-word shifts, which are slow.
+    let overlapping =
+        [[*a, *b, *c, *d], [*d, *e, *f, *g], [*g, *h, *i, *j]].map(|bytes| u32::from_le_bytes(bytes) & PIXEL);
+    let [first, second, third] = overlapping;
+    [first, second, third, u32::from_le_bytes([*i, *j, *k, *l]) >> 8]
+}
+
+/// The way back; the words' upper bytes are of no account.
+#[inline(always)]
+fn twelve_bytes([a, b, c, d]: [u32; 4]) -> [u8; 12] {
+    const PIXEL: u32 = 0x00ff_ffff;
+    let words = [a & PIXEL | b << 24, (b & PIXEL) >> 8 | c << 16, (c & PIXEL) >> 16 | d << 8];
+    let mut bytes = [0; 12];
+    for (bytes, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+        *bytes = word.to_le_bytes();
+    }
+    bytes
 }
 
 /// For every byte of a record 255 in the mask of its row's filter, 0 in the others.
