@@ -34,6 +34,7 @@ mod planes;
 mod png_decoder;
 mod resize;
 mod sniff;
+mod transpose;
 mod turn;
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use image::RgbImage;
 
 pub(super) use reducer::Reducer;
 
-use super::ImageError;
 use super::planes::Plane;
+use super::{ImageError, transpose};
 use crate::domain::Size;
 
 /// Lobes of the filter: the half width of its window in samples of the result.
@@ -40,11 +40,11 @@ pub(super) fn plane(source: Plane, area: &Area, width: usize, height: usize) -> 
     // back, costs less than it saves.
     let columns = along_columns(&source, area.top, area.height, height)?;
     drop(source);
-    let turned = transposed(&columns);
+    let turned = transpose::plane(&columns);
     drop(columns);
     let rows = along_columns(&turned, area.left, area.width, width)?;
     drop(turned);
-    Ok(transposed(&rows))
+    Ok(transpose::plane(&rows))
 }
 
 /// Resizes the rows from `top` on, which need not be whole ones, to `height` rows.
@@ -56,26 +56,6 @@ fn along_columns(source: &Plane, top: f64, rows: f64, height: usize) -> Result<P
     let options = options().crop(0.0, top, f64::from(width), rows);
     Resizer::new().resize(&view, &mut result, &options).map_err(|_| failed())?;
     Ok(Plane { width: source.width, height, samples })
-}
-
-/// Rows of a plane that are transposed together: as many bytes as a vector register has.
-const ROWS_TOGETHER: usize = 16;
-
-/// Columns as rows.
-fn transposed(source: &Plane) -> Plane {
-    let Plane { width, height, .. } = *source;
-    let mut samples = vec![0; width * height];
-    for (band, rows) in source.samples.chunks(width.max(1) * ROWS_TOGETHER).enumerate() {
-        let mut columns: [&[u8]; ROWS_TOGETHER] = [&[]; ROWS_TOGETHER];
-        let count = columns.iter_mut().zip(rows.chunks_exact(width.max(1))).map(|(column, row)| *column = row).count();
-        for (x, target) in samples.chunks_exact_mut(height.max(1)).enumerate() {
-            let target = target.get_mut(band * ROWS_TOGETHER..).unwrap_or_default();
-            for (sample, row) in target.iter_mut().zip(columns.iter().take(count)) {
-                *sample = row.get(x).copied().unwrap_or_default();
-            }
-        }
-    }
-    Plane { width: height, height: width, samples }
 }
 
 /// Resizes RGB pixels from `source` to `result`.
@@ -193,18 +173,6 @@ mod tests {
         Resizer::new().resize(&view, &mut target, &options()).unwrap();
         let most = small.samples.iter().zip(&whole).map(|(a, b)| a.abs_diff(*b)).max();
         assert!(most <= Some(2), "{most:?}");
-    }
-
-    #[test]
-    fn a_plane_is_transposed_whatever_its_edges() {
-        for (width, height) in [(1, 1), (1, 40), (40, 1), (16, 16), (17, 33), (5, 100)] {
-            let source = Plane { width, height, samples: (0..width * height).map(|at| at as u8).collect() };
-            let turned = transposed(&source);
-            assert_eq!((turned.width, turned.height), (height, width));
-            let moved =
-                (0..width * height).all(|at| turned.samples[at % width * height + at / width] == source.samples[at]);
-            assert!(moved && transposed(&turned) == source);
-        }
     }
 
     #[test]

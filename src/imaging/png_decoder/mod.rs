@@ -130,7 +130,7 @@ impl Buffers {
     fn of(size: Size, kind: Kind, interlaced: bool) -> Option<Self> {
         let height = usize::try_from(size.height).ok()?;
         let row = kind.row(size.width)?;
-        let batch = unfilter::rows_at_once(kind.pixel()).min(height);
+        let batch = unfilter::ROWS.min(height);
         let window = inflate::window(row.checked_add(1)?.checked_mul(batch)?)?;
         let rgb = usize::try_from(size.width).ok()?.checked_mul(3)?;
         let picture = if interlaced { rgb.checked_mul(height)? } else { 0 };

@@ -6,52 +6,54 @@
 //! vectors, whatever mixture of filters the rows have.
 //!
 //! ```text
-//! record:   0    1    2    3    4    5    6    7    8
+//! step:     0    1    2    3    4    5    6    7    8
 //! above   x=0  x=1  x=2  x=3  x=4  x=5  x=6  x=7  x=8
 //! row 0              x=0  x=1  x=2  x=3  x=4  x=5  x=6
-//! row 1                        x=0  x=1  x=2  x=3  x=4     left: record - 1, above: record - LAG, row - 1
+//! row 1                        x=0  x=1  x=2  x=3  x=4     left: step - 1, above: step - LAG, row - 1
 //! ```
+//!
+//! A step has a column of bytes for each byte of a pixel. Rows become columns, and columns rows, by transposing blocks.
 
 use crate::imaging::ImageError;
+use crate::imaging::transpose::{self, EDGE};
 
-/// How many pixels a row is behind the one above. A record is read one row off from how it was written, which a
+/// Rows that are unfiltered at once.
+pub(super) const ROWS: usize = EDGE;
+/// How many pixels a row is behind the one above. A column is read one row off from how it was written, which a
 /// processor does slowly until the write has left its queue: not in the very next step.
 const LAG: usize = 2;
-/// Records that are kept from one block for the next.
+/// Steps that are kept from one block for the next.
 const KEPT: usize = LAG + 1;
-/// Records of a block: pixels of a row that are taken at once. A few KiB in all, to stay in the nearest cache.
+/// Steps of a block: pixels of a row that are taken at once. A few KiB in all, to stay in the nearest cache.
 const BLOCK: usize = 128;
 
-/// Rows that are unfiltered at once, for pixels of that many bytes: fewer where pixels are large.
-pub(super) const fn rows_at_once(pixel: usize) -> usize {
-    if pixel > 4 { 8 } else { 16 }
-}
+/// Bytes of a row that are moved at once.
+const TILE: usize = 64;
 
-/// Bytes of memory of [`Unfilter`] beside its rows: records of 9 pixels of 8 bytes are the largest.
-pub(super) const MEMORY: usize = (KEPT + BLOCK) * 9 * 8;
+/// A byte of the row above a batch, then one of each of its rows.
+type Column = [u8; ROWS + 1];
+
+/// Bytes of memory of [`Unfilter`] beside its rows, for pixels of 8 bytes, the largest.
+pub(super) const MEMORY: usize = (KEPT + BLOCK) * 8 * size_of::<Column>();
 
 /// Undoes the filters of one picture, or of one pass of an interlaced one.
 pub(super) struct Unfilter {
     /// Bytes of a row.
     length: usize,
+    /// Bytes of a pixel, 1 where a byte holds several.
+    pixel: usize,
     /// The row above the next one, then the rows of a batch.
     rows: Vec<u8>,
-    front: Box<dyn Wavefront>,
+    /// Those of [`KEPT`] steps of the last block, then those of a block.
+    columns: Vec<Column>,
 }
 
 impl Unfilter {
     /// For rows of `length` bytes, not zero, of pixels of `pixel` bytes: 1, 2, 3, 4, 6 or 8, and 1 where a byte holds
-    /// several. Comes with room for `batch` rows, [`rows_at_once`] at most. Above the first row is nothing but zeros.
+    /// several. Comes with room for `batch` rows, [`ROWS`] at most. Above the first row is nothing but zeros.
     pub(super) fn new(pixel: usize, length: usize, batch: usize) -> Self {
-        let front: Box<dyn Wavefront> = match pixel {
-            1 => Box::new(Front::<1, 17>::new()),
-            2 => Box::new(Front::<2, 17>::new()),
-            3 => Box::new(Front::<3, 17>::new()),
-            4 => Box::new(Front::<4, 17>::new()),
-            6 => Box::new(Front::<6, 9>::new()),
-            _ => Box::new(Front::<8, 9>::new()),
-        };
-        Self { length, rows: vec![0; (batch + 1) * length], front }
+        let columns = vec![[0; ROWS + 1]; (KEPT + BLOCK) * pixel];
+        Self { length, pixel, rows: vec![0; (batch + 1) * length], columns }
     }
 
     /// Unfilters the next rows, each with its filter's number in front; a batch at most. Answers them without gaps.
@@ -70,7 +72,15 @@ impl Unfilter {
         if filters.iter().all(|filter| matches!(filter, Filter::None | Filter::Up)) {
             straight(&filters, filtered, above, rows);
         } else {
-            self.front.run(&filters, filtered, above, rows);
+            let columns = &mut self.columns;
+            match self.pixel {
+                1 => wavefront::<1>(columns, &filters, filtered, above, rows),
+                2 => wavefront::<2>(columns, &filters, filtered, above, rows),
+                3 => wavefront::<3>(columns, &filters, filtered, above, rows),
+                4 => wavefront::<4>(columns, &filters, filtered, above, rows),
+                6 => wavefront::<6>(columns, &filters, filtered, above, rows),
+                _ => wavefront::<8>(columns, &filters, filtered, above, rows),
+            }
         }
         if let Some(last) = rows.chunks_exact(self.length).last() {
             above.copy_from_slice(last);
@@ -115,150 +125,113 @@ fn straight(filters: &[Filter], filtered: &[u8], above: &[u8], rows: &mut [u8]) 
     }
 }
 
-trait Wavefront {
-    /// Unfilters rows of `above.len()` bytes each.
-    fn run(&mut self, filters: &[Filter], filtered: &[u8], above: &[u8], rows: &mut [u8]);
-}
-
-/// A pixel of `B` bytes of each of `N` rows, the first of them the row above the batch. The rows' pixels lie [`LAG`]
-/// apart.
-type Record<const B: usize, const N: usize> = [[u8; B]; N];
-
-struct Front<const B: usize, const N: usize> {
-    /// [`KEPT`] records of the last block, then those of a block.
-    records: Vec<Record<B, N>>,
-}
-
-impl<const B: usize, const N: usize> Front<B, N> {
-    fn new() -> Self {
-        const { assert!(N * LAG < BLOCK, "all rows have begun within the first block") };
-        Self { records: vec![[[0; B]; N]; KEPT + BLOCK] }
-    }
-}
-
-impl<const B: usize, const N: usize> Wavefront for Front<B, N> {
-    fn run(&mut self, filters: &[Filter], filtered: &[u8], above: &[u8], rows: &mut [u8]) {
-        let length = above.len();
-        let masks = Masks::<B, N>::of(filters);
-        let all_paeth = filters.iter().all(|filter| *filter == Filter::Paeth);
-        // Left of a row's first pixel are zeros. Every filter predicts zero from zeros, so that they stay.
-        self.records.fill([[0; B]; N]);
-        let steps = length / B + filters.len() * LAG;
-        for start in (0..steps).step_by(BLOCK) {
-            let (_, block) = self.records.split_at_mut(KEPT);
-            gather(0, start, above, block);
-            for (index, row) in filtered.chunks_exact(length + 1).enumerate() {
-                let (_, row) = row.split_at(1);
-                gather(index + 1, start, row, block);
-            }
-            let (records, _) = self.records.split_at_mut(KEPT + BLOCK.min(steps - start));
-            if all_paeth {
-                advance::<B, N, true>(records, &masks);
-            } else {
-                advance::<B, N, false>(records, &masks);
-            }
-            let (_, block) = self.records.split_at(KEPT);
-            for (index, row) in rows.chunks_exact_mut(length).enumerate() {
-                scatter(index + 1, start, block, row);
-            }
-            self.records.copy_within(BLOCK.., 0);
+/// Unfilters rows of `above.len()` bytes each, of pixels of `B` bytes.
+fn wavefront<const B: usize>(
+    columns: &mut [Column],
+    filters: &[Filter],
+    filtered: &[u8],
+    above: &[u8],
+    rows: &mut [u8],
+) {
+    const { assert!((ROWS + 1) * LAG < BLOCK, "all rows have begun within the first block") };
+    const { assert!(BLOCK.is_multiple_of(TILE), "a block's columns are whole tiles") };
+    let length = above.len();
+    let masks = Masks::of(filters);
+    let all_paeth = filters.iter().all(|filter| *filter == Filter::Paeth);
+    let mut sources: [&[u8]; ROWS] = [&[]; ROWS];
+    let without_number = filtered.chunks_exact(length + 1).map(|row| row.split_at(1).1);
+    sources.iter_mut().zip(without_number).for_each(|(to, row)| *to = row);
+    let mut targets: [&mut [u8]; ROWS] = Default::default();
+    targets.iter_mut().zip(rows.chunks_exact_mut(length)).for_each(|(to, row)| *to = row);
+    // Left of a row's first pixel are zeros. Every filter predicts zero from zeros, so that they stay.
+    columns.fill([0; ROWS + 1]);
+    let steps = length / B + filters.len() * LAG;
+    for start in (0..steps).step_by(BLOCK) {
+        let (_, block) = columns.split_at_mut(KEPT * B);
+        block.iter_mut().zip(above.get(start * B..).unwrap_or_default()).for_each(|(column, byte)| column[0] = *byte);
+        gather(start * B, LAG * B, &sources, block);
+        if all_paeth {
+            advance::<B, true>(columns, &masks);
+        } else {
+            advance::<B, false>(columns, &masks);
         }
+        let (_, block) = columns.split_at(KEPT * B);
+        scatter(start * B, LAG * B, block, &mut targets);
+        columns.copy_within(BLOCK * B.., 0);
     }
 }
 
-/// Which record of a block is the first to hold a pixel of a row, and which pixel: either is 0.
-fn first(index: usize, start: usize) -> (usize, usize) {
-    let behind = index * LAG;
-    (behind.saturating_sub(start), start.saturating_sub(behind))
-}
-
-/// Puts a row's pixels into a block of records that begins at step `start`. Rows come in order of their index.
+/// Puts rows into columns, the first of which is `start`. Every row is `lag` bytes behind the row above it.
 #[inline(never)]
-#[expect(clippy::indexing_slicing, reason = "there are no more than N rows, the row above counted")]
-fn gather<const B: usize, const N: usize>(index: usize, start: usize, row: &[u8], block: &mut [Record<B, N>]) {
-    let (record, pixel) = first(index, start);
-    let (mut block, mut row) = (block.get_mut(record..).unwrap_or_default(), row.get(pixel * B..).unwrap_or_default());
-    if B == 3 && index + 1 < N {
-        let records = block.as_chunks_mut::<4>().0.iter_mut();
-        let count = records.zip(row.as_chunks::<12>().0).map(|(records, bytes)| {
-            for (record, pixel) in records.iter_mut().zip(four_pixels(bytes)) {
-                // The fourth byte is the next row's, which comes after this one or has not begun: then it stays zero.
-                if let Some(to) = record.as_flattened_mut().get_mut(3 * index..).and_then(<[_]>::first_chunk_mut) {
-                    *to = pixel.to_le_bytes();
+fn gather(start: usize, lag: usize, rows: &[&[u8]; ROWS], columns: &mut [Column]) {
+    let (tiles, _) = columns.as_chunks_mut::<TILE>();
+    for (columns, at) in tiles.iter_mut().zip((start..).step_by(TILE)) {
+        let mut bytes = [[0; TILE]; ROWS];
+        for ((bytes, row), behind) in bytes.iter_mut().zip(rows).zip((lag..).step_by(lag)) {
+            let row = row.get(at.saturating_sub(behind)..).unwrap_or_default();
+            match row.first_chunk() {
+                Some(part) if at >= behind => *bytes = *part,
+                // The row begins or ends here.
+                _ => bytes.iter_mut().skip(behind.saturating_sub(at)).zip(row).for_each(|(to, byte)| *to = *byte),
+            }
+        }
+        for (part, columns) in columns.as_chunks_mut::<EDGE>().0.iter_mut().enumerate() {
+            let block = transpose::block(&bytes.each_ref().map(|bytes| part_of(bytes, part)));
+            for (column, bytes) in columns.iter_mut().zip(block) {
+                if let Some(column) = column.last_chunk_mut() {
+                    *column = bytes;
                 }
             }
-        });
-        let done = count.count();
-        (block, row) = (block.split_at_mut(4 * done).1, row.split_at(12 * done).1);
-    }
-    if index < N {
-        for (record, pixel) in block.iter_mut().zip(row.as_chunks::<B>().0) {
-            record[index] = *pixel;
         }
     }
 }
 
-/// The way back: takes a row's pixels out of a block.
+/// The way back.
 #[inline(never)]
-#[expect(clippy::indexing_slicing, reason = "there are no more than N rows, the row above counted")]
-fn scatter<const B: usize, const N: usize>(index: usize, start: usize, block: &[Record<B, N>], row: &mut [u8]) {
-    let (record, pixel) = first(index, start);
-    let (mut block, mut row) = (block.get(record..).unwrap_or_default(), row.get_mut(pixel * B..).unwrap_or_default());
-    if B == 3 && index + 1 < N {
-        let records = block.as_chunks::<4>().0.iter();
-        let count = records.zip(row.as_chunks_mut::<12>().0).map(|(records, bytes)| {
-            *bytes = twelve_bytes(records.each_ref().map(|record| {
-                let from = record.as_flattened().get(3 * index..).and_then(<[_]>::first_chunk);
-                u32::from_le_bytes(from.copied().unwrap_or_default())
-            }));
-        });
-        let done = count.count();
-        (block, row) = (block.split_at(4 * done).1, row.split_at_mut(12 * done).1);
-    }
-    if index < N {
-        for (record, pixel) in block.iter().zip(row.as_chunks_mut::<B>().0) {
-            *pixel = record[index];
+fn scatter(start: usize, lag: usize, columns: &[Column], rows: &mut [&mut [u8]; ROWS]) {
+    let (tiles, _) = columns.as_chunks::<TILE>();
+    for (columns, at) in tiles.iter().zip((start..).step_by(TILE)) {
+        let mut bytes = [[0; TILE]; ROWS];
+        for (part, columns) in columns.as_chunks::<EDGE>().0.iter().enumerate() {
+            let block = transpose::block(&columns.each_ref().map(own));
+            for (bytes, row) in bytes.iter_mut().zip(block) {
+                if let Some(bytes) = bytes.as_chunks_mut().0.get_mut(part) {
+                    *bytes = row;
+                }
+            }
+        }
+        for ((bytes, row), behind) in bytes.iter().zip(rows.iter_mut()).zip((lag..).step_by(lag)) {
+            let row = row.get_mut(at.saturating_sub(behind)..).unwrap_or_default();
+            match row.first_chunk_mut() {
+                Some(part) if at >= behind => *part = *bytes,
+                _ => {
+                    row.iter_mut().zip(bytes.iter().skip(behind.saturating_sub(at))).for_each(|(to, byte)| *to = *byte)
+                }
+            }
         }
     }
 }
 
-/// Pixels of three bytes as the lower bytes of words. A processor moves words, and three bytes only in two steps.
+/// A block's part of a tile's row.
 #[inline(always)]
-fn four_pixels([a, b, c, d, e, f, g, h, i, j, k, l]: &[u8; 12]) -> [u32; 4] {
-    const PIXEL: u32 = 0x00ff_ffff;
-    // Words that overlap, each read by itself: what is put together of two words takes two-word shifts, which are slow.
-    let overlapping =
-        [[*a, *b, *c, *d], [*d, *e, *f, *g], [*g, *h, *i, *j]].map(|bytes| u32::from_le_bytes(bytes) & PIXEL);
-    let [first, second, third] = overlapping;
-    [first, second, third, u32::from_le_bytes([*i, *j, *k, *l]) >> 8]
+fn part_of(bytes: &[u8; TILE], part: usize) -> [u8; EDGE] {
+    bytes.as_chunks().0.get(part).copied().unwrap_or_default()
 }
 
-/// The way back; the words' upper bytes are of no account.
-#[inline(always)]
-fn twelve_bytes([a, b, c, d]: [u32; 4]) -> [u8; 12] {
-    const PIXEL: u32 = 0x00ff_ffff;
-    let words = [a & PIXEL | b << 24, (b & PIXEL) >> 8 | c << 16, (c & PIXEL) >> 16 | d << 8];
-    let mut bytes = [0; 12];
-    for (bytes, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-        *bytes = word.to_le_bytes();
-    }
-    bytes
+/// For each row 255 in the mask of its filter, 0 in the others.
+struct Masks {
+    sub: [u8; ROWS],
+    up: [u8; ROWS],
+    average: [u8; ROWS],
+    paeth: [u8; ROWS],
 }
 
-/// For every byte of a record 255 in the mask of its row's filter, 0 in the others.
-struct Masks<const B: usize, const N: usize> {
-    sub: Record<B, N>,
-    up: Record<B, N>,
-    average: Record<B, N>,
-    paeth: Record<B, N>,
-}
-
-impl<const B: usize, const N: usize> Masks<B, N> {
+impl Masks {
     fn of(filters: &[Filter]) -> Self {
         let mask = |of: Filter| {
-            let mut mask = [[0; B]; N];
-            for (mask, _) in mask.iter_mut().skip(1).zip(filters).filter(|(_, filter)| **filter == of) {
-                *mask = [u8::MAX; B];
+            let mut mask = [0; ROWS];
+            for (mask, _) in mask.iter_mut().zip(filters).filter(|(_, filter)| **filter == of) {
+                *mask = u8::MAX;
             }
             mask
         };
@@ -271,40 +244,68 @@ impl<const B: usize, const N: usize> Masks<B, N> {
     }
 }
 
-/// Unfilters the records behind the kept ones, in place. `PAETH` says that no row has another filter.
+/// Unfilters the steps behind the kept ones, in place. `PAETH` says that no row has another filter.
 #[inline(never)]
-#[expect(clippy::indexing_slicing, reason = "all slices have the length of a record without its first row")]
-fn advance<const B: usize, const N: usize, const PAETH: bool>(records: &mut [Record<B, N>], masks: &Masks<B, N>) {
-    // The record before, and the one the row above had before: the bytes left, and left of those above.
-    let (mut left, mut corner) = ([[0; B]; N], [[0; B]; N]);
-    if let Some([first, .., last]) = records.first_chunk::<KEPT>() {
-        (left, corner) = (*last, *first);
+fn advance<const B: usize, const PAETH: bool>(columns: &mut [Column], masks: &Masks) {
+    let (steps, _) = columns.as_chunks_mut::<B>();
+    // The step before, and the one the row above had before: the bytes left, and left of those above.
+    let (mut left, mut corner) = ([[0; ROWS]; B], [[0; ROWS]; B]);
+    if let Some([first, .., last]) = steps.first_chunk::<KEPT>() {
+        for ((left, last), (corner, first)) in left.iter_mut().zip(last).zip(corner.iter_mut().zip(first)) {
+            (*left, *corner) = (own(last), of_above(first));
+        }
     }
-    let lanes = B * (N - 1);
-    let (sub, up) = (&masks.sub.as_flattened()[B..], &masks.up.as_flattened()[B..]);
-    let (average, paeth) = (&masks.average.as_flattened()[B..], &masks.paeth.as_flattened()[B..]);
-    for step in 0..records.len() {
-        let Some([_, above, .., here]) = records.get_mut(step..).and_then(<[_]>::first_chunk_mut::<{ KEPT + 1 }>)
-        else {
+    for step in 0..steps.len() {
+        let Some([_, above, .., here]) = steps.get_mut(step..).and_then(<[_]>::first_chunk_mut::<{ KEPT + 1 }>) else {
             return;
         };
-        let (a, b, c) = (&mut left.as_flattened_mut()[B..], above.as_flattened(), corner.as_flattened());
-        let x = &mut here.as_flattened_mut()[B..];
-        for i in 0..lanes {
-            let (left, above, corner) = (a[i], b[i], c[i]);
-            let prediction = if PAETH {
-                predict_paeth(left, above, corner)
-            } else {
-                left & sub[i]
-                    | above & up[i]
-                    | mean(left, above) & average[i]
-                    | predict_paeth(left, above, corner) & paeth[i]
-            };
-            a[i] = x[i].wrapping_add(prediction);
-            x[i] = a[i];
+        for (((x, above), a), c) in here.iter_mut().zip(above.iter()).zip(&mut left).zip(&mut corner) {
+            let b = of_above(above);
+            *a = unfiltered::<PAETH>(&own(x), a, &b, c, masks);
+            if let Some(x) = x.last_chunk_mut() {
+                *x = *a;
+            }
+            *c = b;
         }
-        corner = *above;
     }
+}
+
+/// The bytes of a column's own rows.
+#[inline(always)]
+fn own(column: &Column) -> [u8; ROWS] {
+    column.last_chunk().copied().unwrap_or_default()
+}
+
+/// The bytes of the rows above those.
+#[inline(always)]
+fn of_above(column: &Column) -> [u8; ROWS] {
+    column.first_chunk().copied().unwrap_or_default()
+}
+
+/// A byte of each row, by what is left of it, above it, and left of that.
+#[inline(always)]
+#[expect(clippy::indexing_slicing, reason = "all arrays have a byte for each row")]
+fn unfiltered<const PAETH: bool>(
+    x: &[u8; ROWS],
+    left: &[u8; ROWS],
+    above: &[u8; ROWS],
+    corner: &[u8; ROWS],
+    masks: &Masks,
+) -> [u8; ROWS] {
+    let mut result = [0; ROWS];
+    for (i, result) in result.iter_mut().enumerate() {
+        let (left, above, corner) = (left[i], above[i], corner[i]);
+        let prediction = if PAETH {
+            predict_paeth(left, above, corner)
+        } else {
+            left & masks.sub[i]
+                | above & masks.up[i]
+                | mean(left, above) & masks.average[i]
+                | predict_paeth(left, above, corner) & masks.paeth[i]
+        };
+        *result = x[i].wrapping_add(prediction);
+    }
+    result
 }
 
 /// The mean of two bytes, rounded down, without a ninth bit.

@@ -4,8 +4,8 @@
 //! rows -> strip -> reduced along columns -> band -> reduced along rows -> result
 //! ```
 //!
-//! The strip is small, to stay in a near cache. The band is larger: the weights along rows are the same for all of them and
-//! are computed again for each band. Both are written over, not made anew: the first touch of a page is dear.
+//! The strip is small, to stay in a near cache. The band is larger, because the weights along rows are computed for each
+//! band again. Both are written over, not made anew: the first touch of a page is dear.
 
 use fast_image_resize::PixelType;
 use fast_image_resize::Resizer;
@@ -17,9 +17,9 @@ use crate::domain::Size;
 use crate::imaging::ImageError;
 
 /// Rows of a source are gathered until they are about this many bytes, then reduced along columns together.
-const STRIP_BYTES: usize = 1024 * 1024;
+const STRIP_BYTES: usize = 512 * 1024;
 /// So are rows that are reduced in one direction, then reduced in the other.
-const BAND_BYTES: usize = 8 * 1024 * 1024;
+const BAND_BYTES: usize = 2 * 1024 * 1024;
 
 /// Takes rows and makes a smaller picture of them.
 #[derive(Debug)]
@@ -28,8 +28,9 @@ pub(in crate::imaging) struct Reducer {
     /// Rows of the source from `first_row` on.
     strip: Vec<u8>,
     first_row: usize,
-    /// Rows as wide as the source's, reduced along columns.
+    /// Rows as wide as the source's, reduced along columns; the first `band_rows` of them are made.
     band: Vec<u8>,
+    band_rows: usize,
     /// The result, and its rows so far.
     result: RgbImage,
     rows_done: usize,
@@ -46,7 +47,8 @@ impl Reducer {
         Self {
             strip: Vec::with_capacity(sizes.strip_bytes()),
             first_row: 0,
-            band: Vec::with_capacity(sizes.band_bytes()),
+            band: vec![0; sizes.band_bytes()],
+            band_rows: 0,
             result: RgbImage::new(sizes.result.width, sizes.result.height),
             rows_done: 0,
             resizer: Resizer::new(),
@@ -65,7 +67,7 @@ impl Reducer {
         let rows = self.first_row + self.strip.len() / self.sizes.row_bytes();
         while self.rows_made() < self.sizes.rows() && rows >= self.rows_needed().end {
             self.make_columns()?;
-            if self.band_rows() == self.sizes.band_rows || self.rows_made() == self.sizes.rows() {
+            if self.band_rows == self.sizes.band_rows || self.rows_made() == self.sizes.rows() {
                 self.make_rows()?;
             }
         }
@@ -79,16 +81,12 @@ impl Reducer {
 
     /// How many rows of the result are made, or lie in the band.
     fn rows_made(&self) -> usize {
-        self.rows_done + self.band_rows()
-    }
-
-    fn band_rows(&self) -> usize {
-        self.band.len() / self.sizes.row_bytes()
+        self.rows_done + self.band_rows
     }
 
     /// The next rows of the result that are made along columns.
     fn next_rows(&self) -> std::ops::Range<usize> {
-        let room = self.sizes.rows_at_once.min(self.sizes.band_rows - self.band_rows());
+        let room = self.sizes.rows_at_once.min(self.sizes.band_rows - self.band_rows);
         self.rows_made()..(self.rows_made() + room).min(self.sizes.rows())
     }
 
@@ -106,9 +104,7 @@ impl Reducer {
         let (row_bytes, width) = (self.sizes.row_bytes(), self.sizes.source.width);
         let from =
             self.strip.get((needed.start - self.first_row) * row_bytes..(needed.end - self.first_row) * row_bytes);
-        let made = self.band.len();
-        self.band.resize(made + next.len() * row_bytes, 0);
-        let to = self.band.get_mut(made..);
+        let to = self.band.get_mut(self.band_rows * row_bytes..(self.band_rows + next.len()) * row_bytes);
         let (from, to) = from.zip(to).ok_or_else(failed)?;
         let rows = edge(needed.len())?;
         let view = ImageRef::new(width, rows, from, PixelType::U8x3).map_err(|_| failed())?;
@@ -117,6 +113,7 @@ impl Reducer {
         let height = (next.len() as f64 * factor).min(f64::from(rows) - top);
         let options = options().crop(0.0, top, f64::from(width), height);
         self.resizer.resize(&view, &mut part, &options).map_err(|_| failed())?;
+        self.band_rows += next.len();
         let unneeded = self.rows_needed().start.clamp(self.first_row, needed.end) - self.first_row;
         self.strip.drain(..unneeded * row_bytes);
         self.first_row += unneeded;
@@ -125,16 +122,17 @@ impl Reducer {
 
     /// Reduces the band along rows.
     fn make_rows(&mut self) -> Result<(), ImageError> {
-        let (rows, rows_made) = (edge(self.band_rows())?, self.rows_made());
+        let (rows, rows_made) = (edge(self.band_rows)?, self.rows_made());
         let Sizes { source, result, .. } = self.sizes;
         let result_row = result.width as usize * RGB;
+        let from = self.band.get(..self.band_rows * self.sizes.row_bytes());
         let to = self.result.get_mut(self.rows_done * result_row..rows_made * result_row);
-        let to = to.ok_or_else(failed)?;
-        let view = ImageRef::new(source.width, rows, &self.band, PixelType::U8x3).map_err(|_| failed())?;
+        let (from, to) = from.zip(to).ok_or_else(failed)?;
+        let view = ImageRef::new(source.width, rows, from, PixelType::U8x3).map_err(|_| failed())?;
         let mut part = Image::from_slice_u8(result.width, rows, to, PixelType::U8x3).map_err(|_| failed())?;
         self.resizer.resize(&view, &mut part, &options()).map_err(|_| failed())?;
         self.rows_done = rows_made;
-        self.band.clear();
+        self.band_rows = 0;
         Ok(())
     }
 }
@@ -250,7 +248,7 @@ mod tests {
             assert_eq!(reducer.strip.capacity(), capacity, "{source}: the strip never grows");
             let around = 4 * reducer.sizes.margin() as usize;
             assert!(capacity <= STRIP_BYTES.max(around * row.len()) + 16 * row.len(), "{source}: {capacity}");
-            assert!(reducer.band.capacity() <= BAND_BYTES.max(row.len()), "{source}: {}", reducer.band.capacity());
+            assert!(reducer.band.len() <= BAND_BYTES.max(row.len()), "{source}: {}", reducer.band.len());
             assert!(reducer.finish().unwrap().iter().all(|sample| *sample == 9));
         }
     }
