@@ -11,7 +11,7 @@ use super::decode::Pixels;
 use super::header::Header;
 use super::jpeg_decoder::{self, ColourModel};
 use super::planes::Planes;
-use super::resize::{self, Reducer};
+use super::resize::Reducer;
 use super::{Cancel, ImageError, MediaType, colour, decode, jpeg_picture, png_decoder, turn};
 use crate::domain::Size;
 
@@ -102,11 +102,20 @@ fn of_rows(
         cancel.check()?;
         match pixels {
             Pixels::Rgb { samples, was_transparent } => {
-                Ok((resize::rgb(samples, header.stored, stored)?, was_transparent))
+                Ok((of_rgb(samples, header.stored, stored, cancel)?, was_transparent))
             }
             Pixels::Rgba(samples) => of_rgba(samples, header.stored, stored, cancel),
         }
     })
+}
+
+fn of_rgb(samples: &[u8], source: Size, stored: Size, cancel: &Cancel) -> Result<RgbImage, ImageError> {
+    let mut reducer = Reducer::new(source, stored);
+    for row in samples.chunks_exact(source.width as usize * 3) {
+        cancel.check()?;
+        reducer.push(row)?;
+    }
+    reducer.finish()
 }
 
 /// Lays each row on white before it is reduced, so that no hidden colour bleeds into what is seen.

@@ -6,7 +6,6 @@ use std::f64::consts::PI;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{Filter, FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::RgbImage;
 
 pub(super) use reducer::Reducer;
 
@@ -16,7 +15,6 @@ use crate::domain::Size;
 
 /// Lobes of the filter: the half width of its window in samples of the result.
 const LOBES: f64 = 3.0;
-const RGB: usize = 3;
 
 /// A part of a plane, in samples, which need not be whole ones. Lies inside.
 #[derive(Debug, Clone, Copy)]
@@ -56,19 +54,6 @@ fn along_columns(source: &Plane, top: f64, rows: f64, height: usize) -> Result<P
     let options = options().crop(0.0, top, f64::from(width), rows);
     Resizer::new().resize(&view, &mut result, &options).map_err(|_| failed())?;
     Ok(Plane { width: source.width, height, samples })
-}
-
-/// Resizes RGB pixels from `source` to `result`.
-pub(super) fn rgb(samples: &[u8], source: Size, result: Size) -> Result<RgbImage, ImageError> {
-    if source == result {
-        return RgbImage::from_raw(result.width, result.height, samples.to_vec()).ok_or_else(failed);
-    }
-    let mut picture = RgbImage::new(result.width, result.height);
-    let view = ImageRef::new(source.width, source.height, samples, PixelType::U8x3).map_err(|_| failed())?;
-    let mut target =
-        Image::from_slice_u8(result.width, result.height, &mut picture, PixelType::U8x3).map_err(|_| failed())?;
-    Resizer::new().resize(&view, &mut target, &options()).map_err(|_| failed())?;
-    Ok(picture)
 }
 
 /// Most bytes that [`plane`] holds beside its source and its result, of a source of at most that size.
@@ -128,7 +113,7 @@ fn failed() -> ImageError {
 
 #[cfg(test)]
 mod tests {
-    use image::Rgb;
+    use image::{Rgb, RgbImage};
 
     use super::*;
 

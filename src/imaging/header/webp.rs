@@ -146,7 +146,8 @@ impl Walk {
             // The alpha channel is a lossless picture of its own, whose green is copied out of it.
             (false, _) => pixels * 2 + planes + lossless,
         };
-        Scratch::of(bytes + BYTES_BESIDES)
+        let partition = if is_lossless { 0 } else { MAX_PARTITION_BYTES };
+        Scratch::of(bytes + partition + BYTES_BESIDES)
     }
 
     fn has_alpha(&self) -> bool {

@@ -12,7 +12,7 @@ use fast_image_resize::Resizer;
 use fast_image_resize::images::{Image, ImageRef};
 use image::RgbImage;
 
-use super::{LOBES, RGB, edge, failed, options, weights};
+use super::{LOBES, edge, failed, options, weights};
 use crate::domain::Size;
 use crate::imaging::ImageError;
 
@@ -20,6 +20,9 @@ use crate::imaging::ImageError;
 const STRIP_BYTES: usize = 512 * 1024;
 /// So are rows that are reduced in one direction, then reduced in the other.
 const BAND_BYTES: usize = 2 * 1024 * 1024;
+
+/// Samples of a pixel.
+const RGB: usize = 3;
 
 /// Takes rows and makes a smaller picture of them.
 #[derive(Debug)]

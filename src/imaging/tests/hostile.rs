@@ -178,6 +178,18 @@ fn a_webp_whose_stream_is_larger_than_its_canvas_is_refused() {
     assert!(header::read(&animated).unwrap().damage.is_some(), "known before a decoder allocates by it");
 }
 
+/// `image-webp` allocates what 24 bits of a lossy stream say before it looks whether the file is that long.
+#[test]
+fn what_a_part_of_a_lossy_webp_may_claim_is_part_of_the_memory() {
+    for (bytes, safe_decoders) in [(LOSSY_WEBP, true), (LOSSY_ALPHA_WEBP, false), (ANIMATED_ALPHA_WEBP, false)] {
+        let limits = Limits { safe_decoders, ..LIMITS };
+        let plan = Plan::of(bytes, &limits, &STANDARD).unwrap();
+        assert!(plan.peak_memory() > 1 << 24, "{}", plan.peak_memory());
+    }
+    let lossless = webp(&corners(120, 80));
+    assert!(Plan::of(&lossless, &LIMITS, &STANDARD).unwrap().peak_memory() < 1 << 24);
+}
+
 #[test]
 fn a_webp_of_a_thousand_groups_of_codes_is_read_and_one_of_more_than_any_encoder_makes_is_not() {
     // Both are damaged further on, where there should be pixels.
