@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/health" // lets the service config ask for health checks
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 

@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 
 ANALYZE_IMAGE = "/sightline.v1.ImageAnalysisService/AnalyzeImage"
 ANALYZE_MANY = "/sightline.v1.ImageAnalysisService/AnalyzeMany"
+WATCH_HEALTH = "/grpc.health.v1.Health/Watch"
 RETRY_DELAY = 0.25  # seconds, told to clients
 
 
@@ -45,6 +46,8 @@ class Front(grpc.GenericRpcHandler):
         self.channel.close()
 
     def service(self, call):
+        if call.method == WATCH_HEALTH:  # needs no token, as the server's own
+            return grpc.unary_stream_rpc_method_handler(self.watch_health)
         if ("authorization", f"Bearer {self.token}") not in [tuple(pair) for pair in call.invocation_metadata]:
             return grpc.unary_unary_rpc_method_handler(refuse)
         if call.method == ANALYZE_IMAGE:
@@ -71,6 +74,16 @@ class Front(grpc.GenericRpcHandler):
             yield from self.channel.stream_stream(ANALYZE_MANY)(requests, timeout=context.time_remaining())
         except grpc.RpcError as error:
             pass_on(error, context)
+
+    def watch_health(self, request, context):
+        call = self.channel.unary_stream(WATCH_HEALTH)(request)
+        # The client ends it: then the backend's ends too, and frees its thread.
+        context.add_callback(call.cancel)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            if context.is_active():
+                pass_on(error, context)
 
 
 def refuse(_, context):
