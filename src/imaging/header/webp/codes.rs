@@ -105,9 +105,13 @@ fn group(bits: &mut Bits, cache: usize) -> Option<[Code; 5]> {
     ])
 }
 
-/// A length or a distance by its prefix and the bits behind it.
+/// A length or a distance by its prefix and the bits behind it. A code of one word may name a prefix that no alphabet has.
 fn prefixed(bits: &mut Bits, prefix: u16) -> Option<u64> {
+    let [.., distances] = ALPHABETS;
     let prefix = u32::from(prefix);
+    if usize::try_from(prefix).ok()? >= distances {
+        return None;
+    }
     if prefix < 4 {
         return Some(u64::from(prefix) + 1);
     }
@@ -283,6 +287,15 @@ pub(super) mod tests {
             for length in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10_u32] {
                 self.put(length.reverse_bits() >> 28, 4);
             }
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_no_alphabet_is_damage() {
+        let prefixed = |prefix| prefixed(&mut Bits { bytes: &[0xff; 16], at: 0 }, prefix);
+        assert_eq!(prefixed(39), Some((3 << 18) + (1 << 18)), "the longest distance");
+        for prefix in [40, 71, 130, 255] {
+            assert_eq!(prefixed(prefix), None);
         }
     }
 
