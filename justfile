@@ -28,7 +28,7 @@ fmt:
 # Formatting, lints of every feature set, the contract and the Dockerfile
 lint: tools
     cargo fmt --check
-    .venv/bin/buf lint
+    scripts/check-contract
     .venv/bin/hadolint Dockerfile
     cargo clippy --locked --lib --no-default-features -- -D warnings
     cargo clippy --locked --lib --bins --no-default-features --features server -- -D warnings
