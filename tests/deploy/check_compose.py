@@ -51,7 +51,8 @@ class Compose(unittest.TestCase):
         (key,) = identity["credentials"]
         for name in "samples", "sightline":
             variables = SERVICES[name]["environment"]
-            self.assertEqual((variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]), (key["accessKey"], key["secretKey"]))
+            self.assertEqual(variables["AWS_ACCESS_KEY_ID"], key["accessKey"])
+            self.assertEqual(variables["AWS_SECRET_ACCESS_KEY"], key["secretKey"])
 
     def test_it_stops_no_sooner_than_the_server_drains(self):
         default = re.search(r'SIGHTLINE_DRAIN_TIMEOUT", default_value = "(\d+)s"', (ROOT / "src/config/mod.rs").read_text())

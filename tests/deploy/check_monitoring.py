@@ -82,8 +82,8 @@ class Alerts(unittest.TestCase):
                 self.assertEqual(outcomes, {True, False}, "a test where it fires, and one where it does not")
 
     def test_every_alert_has_its_place_in_the_runbook(self):
-        text = (ROOT / "docs/OPERATIONS.md").read_text()
-        headings = {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)}
+        titles = re.findall(r"^#+ (.+)$", (ROOT / "docs/OPERATIONS.md").read_text(), re.M)
+        headings = {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
         for rule in alerts():
             file, _, anchor = rule["annotations"]["runbook_url"].partition("#")
             self.assertEqual(file, "docs/OPERATIONS.md")

@@ -73,14 +73,13 @@ def openssl(*arguments: str, cwd: Path):
 
 def certificates(folder: Path):
     """An authority (ca.crt), a server's certificate (tls.crt) and a caller's (caller.crt), with their keys."""
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test",
-            "-keyout", "ca.key", "-out", "ca.crt", cwd=folder)
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=test", "-keyout", "ca.key", "-out", "ca.crt", cwd=folder)
     for name, alternative in ("tls", "DNS:localhost"), ("caller", f"URI:{CALLER}"):
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-                "-keyout", f"{name}.key", "-out", f"{name}.csr", cwd=folder)
+        openssl("req", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr", cwd=folder)
         (folder / f"{name}.ext").write_text(f"subjectAltName={alternative}\n")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-                "-extfile", f"{name}.ext", "-out", f"{name}.crt", cwd=folder)
+        signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext"]
+        openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.crt", cwd=folder)
 
 
 def until(what: str, check, longest: float = 30):
@@ -131,8 +130,9 @@ class Envoy(unittest.TestCase):
             return (folder / "admin").exists() and (folder / "admin").read_text()
 
         cls.admin = f"http://{until('Envoy', address)}"
-        listeners = until("the listener", lambda: json.load(urlopen(f"{cls.admin}/listeners?format=json")).get("listener_statuses"))
-        cls.target = f"localhost:{listeners[0]['local_address']['socket_address']['port_value']}"
+        listening = lambda: json.load(urlopen(f"{cls.admin}/listeners?format=json")).get("listener_statuses")
+        (listener,) = until("the listener", listening)
+        cls.target = f"localhost:{listener['local_address']['socket_address']['port_value']}"
         cls.folder = folder / "tls"
         until("health", lambda: cls.stat("cluster.sightline.membership_healthy") == 1)
 
@@ -144,8 +144,9 @@ class Envoy(unittest.TestCase):
     def channel(self, with_certificate: bool = True) -> grpc.Channel:
         read = lambda name: (self.folder / name).read_bytes()
         pair = {"private_key": read("caller.key"), "certificate_chain": read("caller.crt")} if with_certificate else {}
+        credentials = grpc.ssl_channel_credentials(read("ca.crt"), **pair)
         # No repeats of the client's own, so that the proxy's are seen.
-        channel = grpc.secure_channel(self.target, grpc.ssl_channel_credentials(read("ca.crt"), **pair), [("grpc.enable_retries", 0)])
+        channel = grpc.secure_channel(self.target, credentials, [("grpc.enable_retries", 0)])
         self.addCleanup(channel.close)
         return channel
 
@@ -182,7 +183,8 @@ class Envoy(unittest.TestCase):
     def test_calls_have_more_time_than_the_server_takes_and_streams_have_all_of_it(self):
         dump = json.load(urlopen(f"{self.admin}/config_dump?resource=static_route_configs"))
         (host,) = dump["configs"][0]["route_config"]["virtual_hosts"]
-        times = {route["match"].get("path", route["match"].get("prefix")): route["route"]["timeout"] for route in host["routes"]}
+        where = lambda match: match.get("path", match.get("prefix"))
+        times = {where(route["match"]): route["route"]["timeout"] for route in host["routes"]}
         self.assertEqual(times[f"/{SERVICE}/AnalyzeMany"], "0s")
         self.assertGreater(seconds(times[f"/{SERVICE}/"]), REQUEST_TIMEOUT)
         self.assertEqual(next(iter(times)), f"/{SERVICE}/AnalyzeMany", "the first route that fits is taken")
