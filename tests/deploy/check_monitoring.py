@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from support import DEPLOY, ROOT, missing, tool
+from support import DEPLOY, ROOT, anchors, missing, tool
 
 RULES = DEPLOY / "prometheus" / "rules.yaml"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "sightline.json").read_text())
@@ -82,8 +82,7 @@ class Alerts(unittest.TestCase):
                 self.assertEqual(outcomes, {True, False}, "a test where it fires, and one where it does not")
 
     def test_every_alert_has_its_place_in_the_runbook(self):
-        titles = re.findall(r"^#+ (.+)$", (ROOT / "docs/OPERATIONS.md").read_text(), re.M)
-        headings = {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+        headings = anchors(ROOT / "docs/OPERATIONS.md")
         for rule in alerts():
             file, _, anchor = rule["annotations"]["runbook_url"].partition("#")
             self.assertEqual(file, "docs/OPERATIONS.md")

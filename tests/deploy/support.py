@@ -57,3 +57,9 @@ def settings_in_code() -> set[str]:
         for file in (ROOT / "src").rglob("*.rs")
         for name in re.findall(r'env\s*=\s*"(SIGHTLINE_[A-Z0-9_]+)"', file.read_text())
     }
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which GitHub links to a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
