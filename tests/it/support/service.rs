@@ -61,7 +61,7 @@ impl Service {
         let uncached: &[&str] = if flags.contains(&"--cache-bytes") { &[] } else { &["--cache-bytes", "0B"] };
         let flags = ["sightline", "--listen", "127.0.0.1:0"].iter().chain(uncached).chain(flags);
         let config = Flags::parse_from(flags).server.config().unwrap();
-        let app = App::new(&config, Some(&endpoints)).await;
+        let app = App::new(&config, Some(&endpoints)).await.unwrap();
         let running = serve::start(config.listen, app).await.unwrap();
         let client = connect(running.address).await;
         Self { s3, bedrock, running, client }
