@@ -106,8 +106,8 @@ pub enum AccessError {
     /// Others can connect, and nothing tells them apart.
     #[error(
         "--listen {listen} lets other machines connect, and nothing tells who they are. Name what does: --trusted-proxies (a \
-         mesh's sidecar), --tls-client-ca (mutual TLS), --tokens or --jwks. Or say --allow-anonymous: then anyone who reaches \
-         the port may use the server and read what its role may read"
+         mesh's sidecar), --tls-client-ca (mutual TLS), --tokens or --jwks. Or say --allow-anonymous (SIGHTLINE_ALLOW_ANONYMOUS=true): then \
+         anyone who reaches the port may use the server and read what its role may read"
     )]
     Unprotected {
         /// The address.
