@@ -185,7 +185,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_address_is_refused() {
         for server in ["", "http://", "a b", "http://exa mple:1"] {
-            assert!(matches!(connect(server, &ConnectArgs::default()).await, Err(ConnectError::InvalidAddress { .. })), "{server:?}");
+            assert!(
+                matches!(connect(server, &ConnectArgs::default()).await, Err(ConnectError::InvalidAddress { .. })),
+                "{server:?}"
+            );
         }
         let with = ConnectArgs { tls_ca: Some("/nonexistent".into()), ..ConnectArgs::default() };
         assert!(matches!(connect("https://host:1", &with).await, Err(ConnectError::Tls(_))));

@@ -79,7 +79,8 @@ impl ConnectArgs {
     pub(super) fn connector(&self) -> Result<TlsConnector, TlsError> {
         let setup = |error: rustls::Error| TlsError::Setup(error.to_string());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(setup)?;
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(setup)?;
         let builder = builder.with_root_certificates(self.roots()?);
         let mut config = match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => {

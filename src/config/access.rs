@@ -155,10 +155,14 @@ impl AccessArgs {
         }
         let mut warnings = Vec::new();
         if !is_loopback && tls.is_none() && sources.takes_tokens() {
-            warnings.push("bearer tokens come in plain text: see that a mesh encrypts all ways to this port, or use --tls-cert");
+            warnings.push(
+                "bearer tokens come in plain text: see that a mesh encrypts all ways to this port, or use --tls-cert",
+            );
         }
         if !is_loopback && sources.allow_anonymous {
-            warnings.push("--allow-anonymous: anyone who reaches the port may use the server and read what its role may read");
+            warnings.push(
+                "--allow-anonymous: anyone who reaches the port may use the server and read what its role may read",
+            );
         }
         Ok(Access {
             sources,

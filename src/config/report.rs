@@ -69,10 +69,7 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
     ]
     .into_iter()
     .chain(config.access.report())
-    .chain([
-        ("log", args.log.clone()),
-        ("log_format", format!("{:?}", args.log_format).to_lowercase()),
-    ]);
+    .chain([("log", args.log.clone()), ("log_format", format!("{:?}", args.log_format).to_lowercase())]);
     let mut text = String::new();
     for (name, value) in settings {
         // Writing to a string cannot fail.

@@ -52,7 +52,11 @@ pub(super) enum Refused {
 
 impl Connection {
     /// Waits for the handshake and the first bytes, however long they take.
-    pub(super) async fn open(stream: TcpStream, address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Result<Self, Refused> {
+    pub(super) async fn open(
+        stream: TcpStream,
+        address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Result<Self, Refused> {
         let (mut wire, certificate) = match tls {
             None => (Wire::Plain(stream), None),
             Some(config) => {
@@ -80,7 +84,11 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if let Some(rest) = PREFACE.get(self.replayed..).filter(|rest| !rest.is_empty()) {
             let count = rest.len().min(buffer.remaining());
             buffer.put_slice(rest.get(..count).unwrap_or_default());

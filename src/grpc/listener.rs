@@ -102,7 +102,11 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(listener: TcpListener, tls: Option<Arc<Reloaded<ServerConfig>>>, connections: Connections) -> Self {
+    pub(super) fn new(
+        listener: TcpListener,
+        tls: Option<Arc<Reloaded<ServerConfig>>>,
+        connections: Connections,
+    ) -> Self {
         Self { listener, tls, connections, opening: JoinSet::new(), silent: VecDeque::new(), pause: None }
     }
 

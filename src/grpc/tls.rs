@@ -68,7 +68,9 @@ fn server_config(certificate: &[u8], key: &[u8], client_ca: Option<&[u8]>) -> Re
 fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem, "--tls-client-ca")? {
-        roots.add(certificate).map_err(|error| format!("--tls-client-ca has a certificate that is no authority: {error}"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("--tls-client-ca has a certificate that is no authority: {error}"))?;
     }
     Ok(roots)
 }
@@ -108,7 +110,8 @@ mod tests {
             (&certificate, &key, Some("hello"), "--tls-client-ca holds no certificate"),
             ("-----BEGIN CERTIFICATE-----\nAA", &key, None, "--tls-cert is no PEM"),
         ] {
-            let error = server_config(certificate.as_bytes(), key.as_bytes(), client_ca.map(str::as_bytes)).unwrap_err();
+            let error =
+                server_config(certificate.as_bytes(), key.as_bytes(), client_ca.map(str::as_bytes)).unwrap_err();
             assert!(error.contains(words) && !error.contains("PRIVATE"), "{error}");
         }
     }

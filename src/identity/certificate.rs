@@ -79,7 +79,11 @@ mod tests {
         assert_eq!(names(&["https://example.org"], &["*.example.org"]), Err(NamesFault::Unnamed));
         assert_eq!(names(&[], &["anonymous"]), Err(NamesFault::Unfit(NameFault::Reserved)));
         let unfit = Err(NamesFault::Unfit(NameFault::SpiffeInvalid));
-        assert_eq!(names(&["spiffe://a/../b"], &["web.example.org"]), unfit, "no fall-back from a bad id to a DNS name");
+        assert_eq!(
+            names(&["spiffe://a/../b"], &["web.example.org"]),
+            unfit,
+            "no fall-back from a bad id to a DNS name"
+        );
         assert_eq!(caller_of(&CertificateDer::from_slice(b"nothing")), Err(NamesFault::Unreadable));
     }
 }

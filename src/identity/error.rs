@@ -35,13 +35,19 @@ pub enum Unidentified {
     #[error("The token is from another issuer than the one that this server trusts.")]
     IssuerWrong,
     /// Not a signature that the key is for.
-    #[error("The token is signed with an algorithm that is not taken: use RS256, RS384, RS512, PS256, ES256, ES384 or EdDSA, whichever the key is for.")]
+    #[error(
+        "The token is signed with an algorithm that is not taken: use RS256, RS384, RS512, PS256, ES256, ES384 or EdDSA, whichever the key is for."
+    )]
     AlgorithmRefused,
     /// Signed with a key that is not in the JWKS.
-    #[error("The token names a key that the issuer does not publish, or no key where there are several. Get a new token.")]
+    #[error(
+        "The token names a key that the issuer does not publish, or no key where there are several. Get a new token."
+    )]
     KeyUnknown,
     /// The server has no keys yet.
-    #[error("The server could not fetch the issuer's keys yet. Try again shortly; its operator finds the cause in its log.")]
+    #[error(
+        "The server could not fetch the issuer's keys yet. Try again shortly; its operator finds the cause in its log."
+    )]
     KeysUnavailable,
     /// A claim that every token must have.
     #[error("The token has no claim `{0}` that can be read. It needs exp, iss, aud and sub.")]
@@ -53,7 +59,9 @@ pub enum Unidentified {
     #[error("The client certificate {0}. It needs one SPIFFE id, or a DNS name.")]
     Certificate(NamesFault),
     /// What a trusted proxy says of its client.
-    #[error("The header x-forwarded-client-cert {0}. The proxy must set it anew, with URI or DNS of its client's certificate.")]
+    #[error(
+        "The header x-forwarded-client-cert {0}. The proxy must set it anew, with URI or DNS of its client's certificate."
+    )]
     Forwarded(ForwardedFault),
 }
 

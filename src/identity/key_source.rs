@@ -206,7 +206,9 @@ mod tests {
     #[test]
     fn keys_come_from_a_file_or_by_a_way_that_nobody_can_change_them_on() {
         assert_eq!(KeyLocation::parse("/etc/keys.json"), Ok(KeyLocation::File("/etc/keys.json".into())));
-        for url in ["https://issuer/keys", "HTTPS://issuer/keys", "http://127.0.0.1:8/k", "http://[::1]/", "http://localhost/"] {
+        for url in
+            ["https://issuer/keys", "HTTPS://issuer/keys", "http://127.0.0.1:8/k", "http://[::1]/", "http://localhost/"]
+        {
             assert_eq!(KeyLocation::parse(url), Ok(KeyLocation::Url(url.to_owned())));
         }
         for (text, word) in [

@@ -45,7 +45,13 @@ impl Keys {
     pub(super) fn of(&self, id: Option<&str>) -> Vec<&Key> {
         match id {
             Some(id) => self.0.iter().filter(|key| key.id.as_deref() == Some(id)).collect(),
-            None => if let [only] = self.0.as_slice() { vec![only] } else { Vec::new() },
+            None => {
+                if let [only] = self.0.as_slice() {
+                    vec![only]
+                } else {
+                    Vec::new()
+                }
+            }
         }
     }
 

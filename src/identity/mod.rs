@@ -22,8 +22,8 @@ use ipnet::IpNet;
 
 use self::{jwt::Expected, key_source::KeySource, tokens::Tokens};
 use crate::domain::Caller;
-pub(crate) use certificate::caller_of;
 pub use certificate::NamesFault;
+pub(crate) use certificate::caller_of;
 pub use error::Unidentified;
 pub use forwarded::ForwardedFault;
 pub use key_source::KeyLocation;

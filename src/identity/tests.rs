@@ -43,7 +43,11 @@ async fn a_forwarded_certificate_counts_from_trusted_peers_alone() {
     let identities = Identities::open(&sources).unwrap();
     let sent = format!("By=spiffe://example.org/me;Hash=aa;URI={SERVED}");
     for trusted in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-        assert_eq!(name(&identities, &peer(trusted), &[(forwarded::HEADER, &sent)]).as_deref(), Ok(SERVED), "{trusted}");
+        assert_eq!(
+            name(&identities, &peer(trusted), &[(forwarded::HEADER, &sent)]).as_deref(),
+            Ok(SERVED),
+            "{trusted}"
+        );
     }
     for stranger in ["10.0.0.1:1", "[::2]:1", "[::ffff:10.0.0.1]:1"] {
         let found = name(&identities, &peer(stranger), &[(forwarded::HEADER, &sent)]);
@@ -60,7 +64,8 @@ async fn a_token_comes_first_and_a_bad_one_is_no_reason_to_look_further() {
     let identities = Identities::open(&sources).unwrap();
     let sidecar = Peer { certificate: Some(Ok(Caller::named("sidecar"))), ..peer("127.0.0.1:1") };
     let forwarded_too = format!("URI={SERVED}");
-    let with = |token: &str| name(&identities, &sidecar, &[("authorization", token), (forwarded::HEADER, &forwarded_too)]);
+    let with =
+        |token: &str| name(&identities, &sidecar, &[("authorization", token), (forwarded::HEADER, &forwarded_too)]);
     for good in ["Bearer secret", "bearer  secret "] {
         assert_eq!(with(good).as_deref(), Ok("team-a"));
     }
@@ -99,5 +104,8 @@ async fn a_token_that_is_taken_back_names_nobody_any_more() {
 #[test]
 fn what_is_missing_is_said_with_what_is_taken() {
     let error = Unidentified::NoIdentity { accepted: mesh().1.accepted().into() }.to_string();
-    assert!(error.contains("bearer token") && error.contains("proxy") && !error.contains("client certificate"), "{error}");
+    assert!(
+        error.contains("bearer token") && error.contains("proxy") && !error.contains("client certificate"),
+        "{error}"
+    );
 }

@@ -84,7 +84,8 @@ impl fmt::Debug for Tokens {
 }
 
 fn digest(hex: &str) -> Option<Sha256Bytes> {
-    let digits: Vec<u8> = hex.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<_>>()?;
+    let digits: Vec<u8> =
+        hex.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<_>>()?;
     let bytes: Vec<u8> = digits
         .chunks(2)
         .map(|pair| match pair {
@@ -106,9 +107,9 @@ mod tests {
     }
 
     fn file(tokens: &[(&str, &str)]) -> String {
-        let tables = tokens.iter().map(|(caller, token)| {
-            format!("[[token]]\ncaller = \"{caller}\"\nsha256 = \"{}\"\n", hex(token))
-        });
+        let tables = tokens
+            .iter()
+            .map(|(caller, token)| format!("[[token]]\ncaller = \"{caller}\"\nsha256 = \"{}\"\n", hex(token)));
         tables.collect()
     }
 
@@ -119,8 +120,15 @@ mod tests {
     #[test]
     fn each_token_names_its_caller_and_no_other_does() {
         let text = file(&[("team-a", "first"), ("team-b", "second"), ("team-a", "third")]);
-        let tokens = Tokens::parse(text.to_uppercase().replace("TOKEN", "token").replace("CALLER", "caller")
-            .replace("SHA256", "sha256").replace("TEAM", "team").as_bytes()).unwrap();
+        let tokens = Tokens::parse(
+            text.to_uppercase()
+                .replace("TOKEN", "token")
+                .replace("CALLER", "caller")
+                .replace("SHA256", "sha256")
+                .replace("TEAM", "team")
+                .as_bytes(),
+        )
+        .unwrap();
         let name = |token: &str| tokens.find(token).map(|caller| caller.name().to_lowercase());
         assert_eq!(name("first").as_deref(), Some("team-a"));
         assert_eq!(name("second").as_deref(), Some("team-b"));
@@ -140,7 +148,11 @@ mod tests {
             (file(&[("a\\u0007", "x")]), "line 2", "cannot be seen"),
             ("[[token]]\ncaller = \"a\"\nsha256 = \"hunter2\"".to_owned(), "line 3", "sha256sum"),
             (format!("[[token]]\ncaller = \"a\"\nsha256 = \"{digest}00\""), "line 3", "sha256sum"),
-            (format!("[[token]]\ncaller = \"a\"\nsha256 = \"{}\"", digest.replace(char::is_numeric, "g")), "line 3", "sha"),
+            (
+                format!("[[token]]\ncaller = \"a\"\nsha256 = \"{}\"", digest.replace(char::is_numeric, "g")),
+                "line 3",
+                "sha",
+            ),
             ("\n[[token]]\ncaller = \"a\"\nhunter2 = 1".to_owned(), "line 4", "TOML"),
             ("\n\nhunter2".to_owned(), "line 3", "TOML"),
             ("[[token]]\ncaller = \"a\"".to_owned(), "line 1", "TOML"),

@@ -61,7 +61,11 @@ const LAYERS: &[Layer] = &[
     Layer { name: "embedded", knows: &["domain"], never: &["tonic", "tonic_types"] },
     Layer { name: "config", knows: &["catalog", "domain", "identity", "pipeline"], never: &["aws_*"] },
     Layer { name: "telemetry", knows: &["config"], never: &["aws_*"] },
-    Layer { name: "app", knows: &["adapters", "config", "domain", "embedded", "grpc", "identity", "pipeline"], never: &[] },
+    Layer {
+        name: "app",
+        knows: &["adapters", "config", "domain", "embedded", "grpc", "identity", "pipeline"],
+        never: &[],
+    },
     Layer { name: "serve", knows: &["adapters", "app", "config", "embedded", "grpc"], never: &[] },
     Layer {
         name: "cli",
