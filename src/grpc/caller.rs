@@ -63,7 +63,7 @@ where
                 request.extensions_mut().insert::<Caller>(caller);
                 Box::pin(self.inner.call(request))
             }
-            Err(Unidentified::KeyUnknown | Unidentified::KeysUnavailable) => {
+            Err(Unidentified::KeyUnknown) => {
                 // The service that is ready goes with the call; its clone stays and is asked again whether it is ready.
                 let next = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, next);

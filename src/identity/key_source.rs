@@ -13,8 +13,9 @@ use super::{ReloadError, Reloaded, fetch::Fetcher, keys::Keys};
 
 /// Time between two fetches.
 const PERIOD: Duration = Duration::from_secs(300);
-/// The first wait after a fetch that failed; it doubles up to the period.
-const FIRST_RETRY: Duration = Duration::from_secs(2);
+/// The waits after fetches that failed: they double.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// Least time between two fetches for keys that are not known: tokens with invented keys must not make the server a nuisance
 /// to the issuer.
 const LEAST_BETWEEN: Duration = Duration::from_secs(10);
@@ -150,8 +151,14 @@ impl Fetched {
             let mut wait = FIRST_RETRY;
             loop {
                 let Some(fetched) = kept.upgrade() else { return };
-                let pause = if fetched.fetch().await { PERIOD } else { wait };
-                wait = if pause == PERIOD { FIRST_RETRY } else { (wait * 2).min(PERIOD) };
+                let pause = if fetched.fetch().await {
+                    wait = FIRST_RETRY;
+                    PERIOD
+                } else {
+                    let pause = wait;
+                    wait = (wait * 2).min(LONGEST_RETRY);
+                    pause
+                };
                 drop(fetched);
                 tokio::time::sleep(pause).await;
             }

@@ -168,7 +168,7 @@ impl Identities {
     /// Why that is not known.
     pub async fn caller_with_new_keys(&self, peer: &Peer, headers: &HeaderMap) -> Result<Caller, Unidentified> {
         match (self.caller(peer, headers), &self.jwt) {
-            (Err(Unidentified::KeyUnknown | Unidentified::KeysUnavailable), Some((keys, _))) => {
+            (Err(Unidentified::KeyUnknown), Some((keys, _))) => {
                 keys.refresh().await;
                 self.caller(peer, headers)
             }

@@ -11,11 +11,11 @@ use rcgen::{KeyPair, PublicKeyData as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sightline::proto::{AnalyzeImageRequest, GetCapabilitiesRequest};
-use tonic::{Code, Request, Status};
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic::{Code, Request, Status, Streaming};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient};
 
 use crate::support::{
-    loopback::{self, Counter, Ending, Loopback},
+    loopback::{self, Counter, Ending, Loopback, PATIENCE},
     many::describing,
     service::{Details, Service, assert_error, channel, content, describe, photo},
 };
@@ -212,12 +212,25 @@ async fn publish(keys: String) -> (Loopback, Arc<Mutex<String>>, Counter) {
     (server, keys, asked)
 }
 
+/// The states of the server's health, as they change.
+async fn states(service: &Service) -> Streaming<HealthCheckResponse> {
+    let mut health = HealthClient::new(channel(service.running.address).await);
+    health.watch(HealthCheckRequest::default()).await.unwrap().into_inner()
+}
+
+async fn state(states: &mut Streaming<HealthCheckResponse>) -> &'static str {
+    let next = tokio::time::timeout(PATIENCE, states.message()).await.expect("the state changes in time");
+    next.unwrap().unwrap().status().as_str_name()
+}
+
 #[tokio::test]
 async fn keys_of_a_url_are_changed_without_a_restart_and_outlive_a_fault_of_the_issuer() {
     let (old, new) = (Issuer::new("old"), Issuer::new("new"));
     let (server, published, asked) = publish(old.keys()).await;
     let url = format!("{}/keys", server.endpoint());
     let service = Service::with(&with_jwks(&url)).await;
+    let mut states = states(&service).await;
+    while state(&mut states).await != "SERVING" {}
     assert_eq!(bearer(&service, &old.token(|_| ())).await, Ok(()));
     let before = asked.get();
     *published.lock().unwrap() = new.keys();
@@ -239,11 +252,9 @@ async fn a_server_comes_up_without_its_issuer_and_says_that_keys_are_missing() {
     let service = Service::with(&with_jwks(&url)).await;
     asked.reaches(1).await;
     assert_eq!(bearer(&service, &issuer.token(|_| ())).await, refused("keys_unavailable"));
-    let mut health = HealthClient::new(channel(service.running.address).await);
-    let mut states = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
-    let first = states.message().await.unwrap().unwrap().status();
-    assert_eq!(first.as_str_name(), "NOT_SERVING", "callers would all be refused");
+    let mut states = states(&service).await;
+    assert_eq!(state(&mut states).await, "NOT_SERVING", "callers would all be refused");
     *published.lock().unwrap() = issuer.keys();
-    while states.message().await.unwrap().unwrap().status().as_str_name() != "SERVING" {}
+    while state(&mut states).await != "SERVING" {}
     assert_eq!(bearer(&service, &issuer.token(|_| ())).await, Ok(()));
 }

@@ -160,7 +160,7 @@ async fn a_token_of_the_environment_is_sent_and_never_shown() {
     let server = format!("http://{}", service.running.address);
     let analyze = |token: &'static str| {
         let mut command = command();
-        command.args(["analyze", "--server", &server, "--describe", picture.to_str().unwrap()]);
+        command.args(["analyze", "--server", &server, "--description", picture.to_str().unwrap()]);
         command.env("SIGHTLINE_TOKEN", token);
         async move { command.output().await.unwrap() }
     };
