@@ -26,6 +26,8 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY --from=build /build/target/dist/sightline /usr/local/bin/sightline
 COPY LICENSE LICENSE-APACHE LICENSE-MIT NOTICE /usr/share/doc/sightline/
 
+# Others can connect to this: the server starts only when it is also told how to know who calls (SIGHTLINE_TRUSTED_PROXIES,
+# SIGHTLINE_TLS_CLIENT_CA, SIGHTLINE_TOKENS or SIGHTLINE_JWKS), or that everybody may (SIGHTLINE_ALLOW_ANONYMOUS=true).
 ENV SIGHTLINE_LISTEN=0.0.0.0:50051
 EXPOSE 50051
 # By number, so that Kubernetes can see that it is not root. The server writes nothing: a read-only root will do.

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     adapters::{self, BedrockModel, Clients, Endpoints, S3Store},
-    config::Config,
+    config::{Access, Config},
     domain::ModelProfile,
-    grpc::{Service, Transport},
+    grpc::{ConnectionLimits, Connections, Service, Transport, tls},
+    identity::{Identities, ReloadError},
     pipeline::Analyzer,
 };
 
@@ -47,17 +48,39 @@ pub struct App {
 
 impl App {
     /// The service over AWS, found by AWS's own chain of environment, profiles and metadata, or over `endpoints`.
-    pub async fn new(config: &Config, endpoints: Option<&Endpoints>) -> Self {
+    ///
+    /// # Errors
+    /// A file of certificates, tokens or keys that cannot be used.
+    pub async fn new(config: &Config, endpoints: Option<&Endpoints>) -> Result<Self, ReloadError> {
+        let transport = transport(config)?;
         let clients = adapters::connect(endpoints, config.request_timeout).await;
         let store = S3Store::new(clients.s3.clone());
         let model = BedrockModel::new(clients.bedrock.clone(), clients.region.clone(), &models_of(config));
         let analyzer = Analyzer::new(Arc::new(store), Arc::new(model), config.models.clone(), config.limits.clone());
-        Self {
-            service: Service::new(Arc::new(analyzer), config.max_message_bytes, config.request_timeout),
-            transport: Transport { max_message_bytes: config.max_message_bytes, drain_timeout: config.drain_timeout },
-            clients,
-        }
+        let service = Service::new(Arc::new(analyzer), config.max_message_bytes, config.request_timeout);
+        Ok(Self { service, transport, clients })
     }
+}
+
+fn transport(config: &Config) -> Result<Transport, ReloadError> {
+    let access = &config.access;
+    Ok(Transport {
+        max_message_bytes: config.max_message_bytes,
+        drain_timeout: config.drain_timeout,
+        tls: tls_files(access).map(|files| tls::open(&files)).transpose()?,
+        limits: ConnectionLimits {
+            max_age: access.max_connection_age,
+            age_grace: access.max_connection_age_grace,
+            max_streams: access.max_connection_streams,
+        },
+        connections: Connections::new(access.max_connections),
+        identities: Arc::new(Identities::open(&access.sources)?),
+    })
+}
+
+fn tls_files(access: &Access) -> Option<tls::TlsFiles> {
+    let files = access.tls.clone()?;
+    Some(tls::TlsFiles { certificate: files.certificate, key: files.key, client_ca: files.client_ca })
 }
 
 /// Every model that may be asked: those that callers may name, and those that are asked in their place.

@@ -12,6 +12,7 @@
 //! The **server** does all the rest:
 //! - [`pipeline`]: the use case for one picture, and for many of one stream; owns its ports, the retries, the deadline and
 //!   the admission.
+//! - [`identity`]: who calls.
 //! - [`adapters`]: the ports on AWS.
 //! - [`grpc`]: the transport and the one map from error to status, over the generated [`proto`].
 //! - [`embedded`]: S3 over a folder and a Bedrock endpoint with a real detector, for running without AWS.
@@ -40,6 +41,8 @@ pub mod config;
 pub mod embedded;
 #[cfg(feature = "server")]
 pub mod grpc;
+#[cfg(feature = "server")]
+pub mod identity;
 #[cfg(feature = "server")]
 pub mod pipeline;
 #[cfg(feature = "server")]

@@ -91,7 +91,7 @@ async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
     if let Some(stack) = &stack {
         println!("{}", exports(stack));
     }
-    let app = App::new(&config, endpoints.as_ref()).await;
+    let app = App::new(&config, endpoints.as_ref()).await?;
     let address = listener.local_addr().context("the listener has no address")?;
     tracing::info!(%address, model = config.models.default_model().id, "listening");
     let signal = serve::stop_signal().context("cannot listen for signals")?;
@@ -105,6 +105,9 @@ async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
 
 /// Says what works, but hardly as it was meant.
 fn warn(config: &Config) {
+    for warning in &config.access.warnings {
+        tracing::warn!("{warning}");
+    }
     if config.limits.max_in_flight_bytes / 4 < config.limits.max_image_bytes {
         tracing::warn!(
             "--max-in-flight-bytes is less than four times --max-image-bytes: the largest pictures are OVERLOADED while streams \

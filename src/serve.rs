@@ -83,7 +83,10 @@ pub async fn start_embedded(listen: SocketAddr, stack: &crate::embedded::Embedde
     args.model = Some(stack.model_id().to_owned());
     args.allowed_models = Some(Vec::new());
     args.models = None;
-    let app = App::new(&args.config()?, Some(&crate::app::endpoints(stack))).await;
+    // The settings of who may call are for that server too.
+    args.listen = listen;
+    args.access = args.access.without_identities();
+    let app = App::new(&args.config()?, Some(&crate::app::endpoints(stack))).await?;
     start(listen, app).await
 }
 
@@ -138,7 +141,7 @@ mod tests {
             StaticCredentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned() };
         let endpoints = Endpoints { s3: nobody(), bedrock: nobody(), region: "eu-west-1".to_owned(), credentials };
         let config = ServerArgs::from_environment().unwrap().config().unwrap();
-        let app = App::new(&config, Some(&endpoints)).await;
+        let app = App::new(&config, Some(&endpoints)).await.unwrap();
         let admission = app.service.analyzer().admission().clone();
         let running = start(SocketAddr::from(([127, 0, 0, 1], 0)), app).await.unwrap();
         let mut busy = Vec::new();

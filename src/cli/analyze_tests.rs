@@ -115,7 +115,7 @@ mod annotating {
         let incoming = TcpListenerStream::new(listener);
         tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
         let args = parse(&[source, "--annotate", "unwritten.png"]).unwrap();
-        let client = Client::new(client::connect(&address).await.unwrap(), args.timeout);
+        let client = Client::new(client::connect(&address, &Default::default()).await.unwrap(), args.timeout);
         let server = Server { client, local: Some(Local::start(None, ephemeral()).await.unwrap()) };
         let output = Output::new(Path::new("unwritten.png")).unwrap();
         let failure = ask(&args, &server, Some(&output)).await.unwrap_err();

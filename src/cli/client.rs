@@ -8,7 +8,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::plain;
+use super::{
+    plain,
+    tls::{self, ConnectArgs, TlsError, Token},
+};
 use crate::proto::{
     AnalyzeImageRequest, AnalyzeImageResponse, AnalyzeManyRequest, AnalyzeManyResponse, GetCapabilitiesRequest,
     image_analysis_service_client::ImageAnalysisServiceClient,
@@ -32,17 +35,14 @@ const CAPABILITIES_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Not an address.
-    #[error("`{server}` is no server address: write http://HOST:PORT")]
+    #[error("`{server}` is no server address: write http://HOST:PORT or https://HOST:PORT")]
     InvalidAddress {
         /// What was given.
         server: String,
     },
-    /// TLS is asked for, which this client does not speak.
-    #[error("`{server}` asks for TLS, which this client does not speak: write http://HOST:PORT, or use grpcurl")]
-    Tls {
-        /// What was given.
-        server: String,
-    },
+    /// TLS is asked for, and the files for it cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Nobody answers there.
     #[error("no server answers at {server} ({cause}): {HINT}")]
     Unreachable {
@@ -59,24 +59,28 @@ const HINT: &str = "start one with `sightline serve --embedded`, name another wi
 #[cfg(not(feature = "embedded"))]
 const HINT: &str = "start one with `sightline serve`, or name another with --server or SIGHTLINE_SERVER";
 
-/// Connects to `http://HOST:PORT`; the scheme may be left out.
+/// Connects to `http://HOST:PORT`, or with TLS to `https://HOST:PORT`; without a scheme it is the former.
 ///
 /// # Errors
-/// An address that is none, or a server that does not answer within ten seconds.
-pub async fn connect(server: &str) -> Result<Channel, ConnectError> {
-    let named = || plain::line(server);
-    if server.starts_with("https://") {
-        return Err(ConnectError::Tls { server: named() });
-    }
+/// An address that is none, files of certificates that cannot be used, or a server that does not answer within ten seconds.
+pub async fn connect(server: &str, with: &ConnectArgs) -> Result<Channel, ConnectError> {
+    let endpoint = endpoint(server).ok_or_else(|| ConnectError::InvalidAddress { server: plain::line(server) })?;
+    let connected = if endpoint.uri().scheme_str() == Some("https") {
+        let connector = with.connector()?;
+        let connect = tower::service_fn(move |uri| tls::connect(connector.clone(), uri));
+        endpoint.connect_with_connector(connect).await
+    } else {
+        endpoint.connect().await
+    };
+    connected.map_err(|error| ConnectError::Unreachable { server: plain::line(server), cause: root_cause(&error) })
+}
+
+fn endpoint(server: &str) -> Option<Endpoint> {
     let address = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
-    let endpoint = Endpoint::from_shared(address).ok().filter(|endpoint| endpoint.uri().host().is_some());
-    let endpoint = endpoint.ok_or_else(|| ConnectError::InvalidAddress { server: named() })?;
-    let agent = concat!("sightline-cli/", env!("CARGO_PKG_VERSION"));
-    let endpoint =
-        endpoint.user_agent(agent).map_err(|_| ConnectError::InvalidAddress { server: named() })?.tcp_nodelay(true);
+    let endpoint = Endpoint::from_shared(address).ok().filter(|endpoint| endpoint.uri().host().is_some())?;
+    let endpoint = endpoint.user_agent(concat!("sightline-cli/", env!("CARGO_PKG_VERSION"))).ok()?.tcp_nodelay(true);
     let endpoint = endpoint.http2_keep_alive_interval(KEEP_ALIVE.0).keep_alive_timeout(KEEP_ALIVE.1);
-    let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
-    connected.map_err(|error| ConnectError::Unreachable { server: named(), cause: root_cause(&error) })
+    Some(endpoint.connect_timeout(CONNECT_TIMEOUT))
 }
 
 /// The innermost reason: tonic's own message is only `transport error`.
@@ -93,6 +97,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 pub struct Client {
     service: ImageAnalysisServiceClient<Channel>,
     timeout: Duration,
+    token: Option<Token>,
 }
 
 impl Client {
@@ -101,7 +106,20 @@ impl Client {
         let service = ImageAnalysisServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
             .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-        Self { service, timeout }
+        Self { service, timeout, token: None }
+    }
+
+    /// The same, with a token to say who calls.
+    pub fn with_token(self, token: Option<Token>) -> Self {
+        Self { token, ..self }
+    }
+
+    fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("authorization", token.authorization());
+        }
+        request
     }
 
     /// Analyzes one image.
@@ -109,7 +127,7 @@ impl Client {
     /// # Errors
     /// The server's status, or the client's own when the time is up or the connection breaks.
     pub async fn analyze(&mut self, request: AnalyzeImageRequest) -> Result<AnalyzeImageResponse, Status> {
-        let mut request = Request::new(request);
+        let mut request = self.request(request);
         request.set_timeout(self.timeout);
         Ok(self.service.analyze_image(request).await?.into_inner())
     }
@@ -122,12 +140,12 @@ impl Client {
         &mut self,
         requests: impl Stream<Item = AnalyzeManyRequest> + Send + 'static,
     ) -> Result<Streaming<AnalyzeManyResponse>, Status> {
-        Ok(self.service.analyze_many(requests).await?.into_inner())
+        Ok(self.service.analyze_many(self.request(requests)).await?.into_inner())
     }
 
     /// What the server and this client take, whichever is less.
     pub async fn limits(&mut self) -> Limits {
-        let mut request = Request::new(GetCapabilitiesRequest {});
+        let mut request = self.request(GetCapabilitiesRequest {});
         request.set_timeout(self.timeout.min(CAPABILITIES_TIMEOUT));
         // A server that does not tell refuses for itself.
         let told = self.service.get_capabilities(request).await.map(Response::into_inner).unwrap_or_default();
@@ -160,15 +178,19 @@ mod tests {
     async fn nobody_there_says_how_to_start_a_server() {
         // A port that was free a moment ago.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let error = connect(&address.to_string()).await.unwrap_err().to_string();
+        let error = connect(&address.to_string(), &ConnectArgs::default()).await.unwrap_err().to_string();
         assert!(error.contains("refused") && error.contains("`sightline serve"), "{error}");
     }
 
     #[tokio::test]
     async fn what_is_no_address_is_refused() {
         for server in ["", "http://", "a b", "http://exa mple:1"] {
-            assert!(matches!(connect(server).await, Err(ConnectError::InvalidAddress { .. })), "{server:?}");
+            assert!(
+                matches!(connect(server, &ConnectArgs::default()).await, Err(ConnectError::InvalidAddress { .. })),
+                "{server:?}"
+            );
         }
-        assert!(matches!(connect("https://host:1").await, Err(ConnectError::Tls { .. })));
+        let with = ConnectArgs { tls_ca: Some("/nonexistent".into()), ..ConnectArgs::default() };
+        assert!(matches!(connect("https://host:1", &with).await, Err(ConnectError::Tls(_))));
     }
 }

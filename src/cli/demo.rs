@@ -78,7 +78,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 async fn show(args: &DemoArgs, local: &Local) -> anyhow::Result<()> {
     upload(local).await?;
     tokio::fs::create_dir_all(&args.out).await.with_context(|| format!("cannot make {}", args.out.display()))?;
-    let channel = client::connect(&local.address().to_string()).await?;
+    let channel = client::connect(&local.address().to_string(), &super::tls::ConnectArgs::default()).await?;
     let mut client = Client::new(channel, TIMEOUT);
     let analyses = analyze_photos(&mut client, &args.out).await?;
     if let Some((_, sample)) = analyses.iter().find(|(name, _)| *name == guide::PICTURE) {

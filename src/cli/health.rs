@@ -9,15 +9,19 @@ use std::{
 use tonic::{Code, Request};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use super::{client, plain, status};
+use super::{client, plain, status, tls::ConnectArgs};
 
 /// Arguments of `sightline health`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct HealthArgs {
-    /// Server to ask, as http://HOST:PORT. [default: the server on this machine that SIGHTLINE_LISTEN sets up, else
+    /// Server to ask, as http://HOST:PORT or https://HOST:PORT. [default: the server on this machine that SIGHTLINE_LISTEN sets up, else
     /// http://127.0.0.1:50051]
     #[arg(long, env = "SIGHTLINE_SERVER", value_name = "URL")]
     pub server: Option<String>,
+
+    /// How to connect to it. Health needs no token, but a server may ask for a certificate.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
 
     /// Service to ask for, such as sightline.v1.ImageAnalysisService; empty for the server as a whole.
     #[arg(long, env = "SIGHTLINE_HEALTH_SERVICE", default_value = "", value_name = "NAME")]
@@ -68,7 +72,7 @@ fn reachable(listen: &str) -> String {
 
 async fn check(args: &HealthArgs) -> (bool, String) {
     let listen = std::env::var("SIGHTLINE_LISTEN").ok();
-    let channel = match client::connect(&server(args.server.as_deref(), listen.as_deref())).await {
+    let channel = match client::connect(&server(args.server.as_deref(), listen.as_deref()), &args.connect).await {
         Ok(channel) => channel,
         Err(error) => return (false, error.to_string()),
     };
@@ -107,7 +111,8 @@ mod tests {
 
     async fn ask(server: &str, service: &str) -> (bool, String) {
         let timeout = Duration::from_secs(10);
-        check(&HealthArgs { server: Some(server.to_owned()), service: service.to_owned(), timeout }).await
+        let connect = ConnectArgs::default();
+        check(&HealthArgs { server: Some(server.to_owned()), connect, service: service.to_owned(), timeout }).await
     }
 
     #[test]

@@ -26,4 +26,5 @@ pub mod schema;
 pub mod server;
 pub mod source;
 pub mod status;
+pub mod tls;
 mod values;

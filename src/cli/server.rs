@@ -4,16 +4,23 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::client::{self, Client};
+use super::{
+    client::{self, Client},
+    tls::ConnectArgs,
+};
 use crate::app;
 
 /// The flags that say which server is asked.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerChoice {
-    /// Server to ask, as http://HOST:PORT.
+    /// Server to ask, as http://HOST:PORT or https://HOST:PORT.
     #[arg(long = "server", env = "SIGHTLINE_SERVER", default_value = client::DEFAULT_SERVER, value_name = "URL",
           help_heading = "Server")]
     pub url: String,
+
+    /// How to connect to it.
+    #[command(flatten)]
+    pub connect: ConnectArgs,
 
     /// Start a server with the embedded S3 and detector for this call, instead of connecting to --server. DIR's
     /// sub-folders are its buckets; without DIR, bucket `photos` holds the demo's pictures.
@@ -41,7 +48,8 @@ impl Server {
             return Self::open_embedded(folder.clone(), timeout).await;
         }
         Ok(Self {
-            client: Client::new(client::connect(&choice.url).await?, timeout),
+            client: Client::new(client::connect(&choice.url, &choice.connect).await?, timeout)
+                .with_token(choice.connect.token.clone()),
             #[cfg(feature = "embedded")]
             local: None,
         })
@@ -51,7 +59,7 @@ impl Server {
     async fn open_embedded(folder: Option<PathBuf>, timeout: Duration) -> Result<Self, OpenError> {
         use super::local::{Local, ephemeral};
         let local = Local::start(folder, ephemeral()).await.map_err(OpenError::Start)?;
-        match client::connect(&local.address().to_string()).await {
+        match client::connect(&local.address().to_string(), &ConnectArgs::default()).await {
             Ok(channel) => Ok(Self { client: Client::new(channel, timeout), local: Some(local) }),
             Err(error) => {
                 // The first failure is the one to tell.
@@ -106,6 +114,6 @@ impl OpenError {
     /// Whether the command line itself is wrong.
     pub fn is_usage(&self) -> bool {
         use client::ConnectError::{InvalidAddress, Tls};
-        matches!(self, Self::Connect(InvalidAddress { .. } | Tls { .. }))
+        matches!(self, Self::Connect(InvalidAddress { .. } | Tls(_)))
     }
 }

@@ -3,6 +3,7 @@
 //! Regions, endpoints and credentials are AWS's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL_S3`, ...): the SDK reads
 //! them, and `sightline config` shows them.
 
+mod access;
 mod models;
 mod report;
 
@@ -19,14 +20,15 @@ use crate::{
     catalog::Models,
     pipeline::{Limits, RetryPolicy},
 };
+pub use access::{Access, AccessArgs, AccessError, TlsPaths};
 pub use models::ConfigError;
 pub use report::report;
 
 /// Settings of the server.
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
-    /// Address to listen on. Anyone who reaches it may use the server and what its role may read: keep it on loopback or
-    /// inside a mesh.
+    /// Address to listen on. Elsewhere than on loopback it needs to be known who calls: --tls-client-ca, --trusted-proxies,
+    /// --tokens or --jwks, or --allow-anonymous.
     #[arg(long, env = "SIGHTLINE_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDR", value_parser = address)]
     pub listen: SocketAddr,
 
@@ -110,6 +112,10 @@ pub struct ServerArgs {
     #[arg(long, env = "SIGHTLINE_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = time)]
     pub drain_timeout: Duration,
 
+    /// Who may call, and how connections are made.
+    #[command(flatten)]
+    pub access: AccessArgs,
+
     /// What to log: a level, or directives such as `sightline=debug,tonic=info`.
     #[arg(long, env = "SIGHTLINE_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
@@ -150,6 +156,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// Longest wait for calls in flight once told to stop.
     pub drain_timeout: Duration,
+    /// Who may call, and how connections are made.
+    pub access: Access,
     /// The embedded stack: `Some(None)` is one over a temporary folder.
     pub embedded: Option<Option<PathBuf>>,
 }
@@ -167,7 +175,7 @@ impl ServerArgs {
     /// The configuration that these settings make.
     ///
     /// # Errors
-    /// When the catalogue of models cannot be read or made out.
+    /// When the catalogue of models cannot be read or made out, or when settings do not go together.
     pub fn config(&self) -> Result<Config, ConfigError> {
         let embedded = self.embedded();
         Ok(Config {
@@ -177,6 +185,7 @@ impl ServerArgs {
             max_message_bytes: usize::try_from(self.max_message_bytes.as_u64()).unwrap_or(usize::MAX),
             request_timeout: self.request_timeout,
             drain_timeout: self.drain_timeout,
+            access: self.access.checked(self.listen)?,
             embedded,
         })
     }

@@ -34,6 +34,9 @@ pub enum ConfigError {
     /// The catalogue as a whole cannot be used.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// It is not clear who may call.
+    #[error(transparent)]
+    Access(#[from] super::AccessError),
 }
 
 /// The models that the server offers. An embedded stack has the detector and nothing else, unless told otherwise.

@@ -66,9 +66,10 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         ("cache_bytes", config.limits.cache_bytes.to_string()),
         ("cache_ttl", time(config.limits.cache_ttl)),
         ("drain_timeout", time(config.drain_timeout)),
-        ("log", args.log.clone()),
-        ("log_format", format!("{:?}", args.log_format).to_lowercase()),
-    ];
+    ]
+    .into_iter()
+    .chain(config.access.report())
+    .chain([("log", args.log.clone()), ("log_format", format!("{:?}", args.log_format).to_lowercase())]);
     let mut text = String::new();
     for (name, value) in settings {
         // Writing to a string cannot fail.

@@ -131,3 +131,69 @@ fn what_is_not_known_or_has_ended_is_said() {
     assert!(model("vendor.next").ends_with(", not in the catalogue)"), "{}", model("vendor.next"));
     assert!(model("claude-3-sonnet").ends_with(", has ended)"), "{}", model("claude-3-sonnet"));
 }
+
+fn access(flags: &[&str]) -> Result<Access, String> {
+    let args = parse(flags)?;
+    args.config().map(|config| config.access).map_err(|error| error.to_string())
+}
+
+#[test]
+fn listening_elsewhere_than_on_loopback_needs_identities_or_a_flag_that_says_what_it_means() {
+    for listen in ["0.0.0.0:1", "[::]:1", "10.0.0.3:1", "[::ffff:10.0.0.3]:1"] {
+        let error = access(&["--listen", listen]).unwrap_err();
+        for word in ["--trusted-proxies", "--tls-client-ca", "--tokens", "--jwks", "--allow-anonymous", "its role"] {
+            assert!(error.contains(word), "{error}");
+        }
+        // TLS alone tells nothing of the caller.
+        let tls = ["--listen", listen, "--tls-cert", "c", "--tls-key", "k"];
+        assert!(access(&tls).unwrap_err().contains("--allow-anonymous"));
+        for identified in [
+            vec!["--allow-anonymous"],
+            vec!["--tls-cert", "c", "--tls-key", "k", "--tls-client-ca", "a"],
+            vec!["--trusted-proxies", "127.0.0.1/32,::1"],
+            vec!["--tokens", "t"],
+            vec!["--jwks", "k", "--jwt-issuer", "i", "--jwt-audience", "a"],
+        ] {
+            let flags = [vec!["--listen", listen], identified].concat();
+            assert!(access(&flags).is_ok(), "{flags:?}");
+        }
+    }
+    for listen in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        let access = access(&["--listen", listen]).unwrap();
+        assert!(access.sources.is_empty() && access.warnings.is_empty());
+    }
+}
+
+#[test]
+fn settings_that_need_others_say_which() {
+    for (flags, given, missing) in [
+        (vec!["--tls-cert", "c"], "--tls-cert", "--tls-key"),
+        (vec!["--tls-key", "k"], "--tls-key", "--tls-cert"),
+        (vec!["--tls-client-ca", "a"], "--tls-client-ca", "--tls-cert"),
+        (vec!["--jwks", "k", "--jwt-issuer", "i"], "--jwks", "--jwt-audience"),
+        (vec!["--jwks", "k", "--jwt-audience", "a"], "--jwks", "--jwt-issuer"),
+        (vec!["--jwt-issuer", "i"], "--jwt-issuer", "--jwks"),
+        (vec!["--jwt-audience", "a"], "--jwt-audience", "--jwks"),
+    ] {
+        assert_eq!(access(&flags), Err(format!("{given} needs {missing} too")));
+    }
+    for (flag, value) in [
+        ("--trusted-proxies", "0.0.0.0/0"),
+        ("--trusted-proxies", "sidecar"),
+        ("--jwks", "http://issuer/keys"),
+        ("--max-connections", "0"),
+        ("--max-connection-streams", "100000"),
+        ("--max-connection-age", "0s"),
+    ] {
+        assert!(access(&[flag, value]).unwrap_err().contains(flag));
+    }
+}
+
+#[test]
+fn what_is_hardly_meant_is_warned_of() {
+    let warnings = |flags: &[&str]| access(flags).unwrap().warnings;
+    let tokens = ["--listen", "0.0.0.0:1", "--tokens", "t"];
+    assert!(warnings(&tokens)[0].contains("plain text"));
+    assert_eq!(warnings(&[&tokens[..], &["--tls-cert", "c", "--tls-key", "k"]].concat()).len(), 0);
+    assert!(warnings(&["--listen", "0.0.0.0:1", "--allow-anonymous"])[0].contains("--allow-anonymous"));
+}

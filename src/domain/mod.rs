@@ -2,6 +2,7 @@
 //! in S3 and the picture as the model saw it. Plain values; no I/O, no encoding, no service.
 
 mod analysis;
+mod caller;
 mod geometry;
 mod model;
 mod request;
@@ -12,6 +13,7 @@ pub use analysis::{
     Analysis, DetectedText, Findings, ImageFacts, Label, LabelInstance, Labels, MissingCause, MissingFeature,
     ModelFacts, SensitiveFinding, Sensitivity, StopReason, TextLine, Timing, Verdict,
 };
+pub use caller::Caller;
 pub use geometry::{Adjustment, BoundingBox, Frame, NormalizedBox, RawBox, Size};
 pub use model::{Api, Coordinates, ModelProfile, Prices, Sampling, Strategy, Thinking, VisionTier};
 pub use request::{

@@ -1,8 +1,11 @@
 //! The transport: thin handlers, conversion both ways, and THE one map from error to status. Knows the pipeline and the
 //! domain, never the adapters.
 
+mod caller;
+mod connection;
 mod deadline;
 mod edge;
+mod listener;
 mod log;
 mod many;
 mod request;
@@ -10,8 +13,10 @@ mod response;
 mod server;
 mod service;
 mod status;
+pub mod tls;
 mod violations;
 
+pub use listener::{ConnectionLimits, Connections};
 pub use server::{Transport, serve};
 pub use service::Service;
 

@@ -1,22 +1,24 @@
 //! The services on a listener, behind the layers.
 
-use std::{any::Any, future::Future, time::Duration};
+use std::{any::Any, future::Future, sync::Arc, time::Duration};
 
 use http::Response;
 use tokio::{net::TcpListener, sync::watch};
-use tonic::{
-    body::Body,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{body::Body, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
     Service,
+    caller::CallerLayer,
     edge::{EdgeLayer, InFlight},
+    listener::{ConnectionLimits, Connections, Incoming},
     status,
 };
-use crate::proto::{self, image_analysis_service_server::ImageAnalysisServiceServer};
+use crate::{
+    identity::{Identities, Reloaded},
+    proto::{self, image_analysis_service_server::ImageAnalysisServiceServer},
+};
 
 /// How the transport behaves.
 #[derive(Debug, Clone)]
@@ -25,23 +27,33 @@ pub struct Transport {
     pub max_message_bytes: usize,
     /// Longest wait for calls in flight once the server is told to stop.
     pub drain_timeout: Duration,
+    /// TLS, when the server speaks it.
+    pub tls: Option<Arc<Reloaded<rustls::ServerConfig>>>,
+    /// How connections are limited.
+    pub limits: ConnectionLimits,
+    /// What has become of them.
+    pub connections: Connections,
+    /// Who calls.
+    pub identities: Arc<Identities>,
 }
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Streams of one connection. A mesh's sidecar is one connection for many callers.
-const MAX_STREAMS: u32 = 1024;
 /// What a client may send on one stream before the server has read it: a little, for what is not read is held.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
-/// The same for all streams of a connection together: more than all of them may send, so that streams which the server reads
-/// no further for now, since their seats are taken, hold up no other call of a sidecar's one connection. h2 also derives from
-/// it how many small frames it holds before it takes the client for an attacker: 256 streams full of them are fine.
-const CONNECTION_WINDOW_BYTES: u32 = 2 * MAX_STREAMS * STREAM_WINDOW_BYTES;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Resets that a client may have pending before it is taken for an attack.
 const MAX_PENDING_RESETS: usize = 64;
 /// Time for the last answers to reach their callers.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The same for all streams of a connection together: more than all of them may send, so that streams which the server reads
+/// no further for now, since their seats are taken, hold up no other call of a sidecar's one connection. h2 also derives from
+/// it how many small frames it holds before it takes the client for an attacker: 256 streams full of them are fine.
+fn connection_window_bytes(max_streams: u32) -> u32 {
+    // HTTP/2 has no larger window.
+    STREAM_WINDOW_BYTES.saturating_mul(2).saturating_mul(max_streams).min(i32::MAX as u32)
+}
 
 /// Serves until `shutdown` resolves, then stops accepting and lets calls in flight finish within the drain timeout.
 /// Health answers SERVING once `ready` has resolved.
@@ -63,25 +75,36 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(false);
     let analysis = ImageAnalysisServiceServer::new(service.until(stopped.clone(), cut_off))
         .max_decoding_message_size(transport.max_message_bytes);
+    let identities = Arc::clone(&transport.identities);
+    let ready = async move {
+        ready.await;
+        identities.ready().await;
+    };
     let draining = drain(health.clone(), ready, shutdown, stop);
+    let limits = &transport.limits;
+    let incoming = Incoming::new(listener, transport.tls.clone(), transport.connections.clone());
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_connection_window_size(connection_window_bytes(limits.max_streams))
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(limits.max_streams)
+        .max_connection_age(limits.max_age)
+        .max_connection_age_grace(limits.age_grace)
         // -- the layers, outermost first --
         // A panic is one call's INTERNAL, never the connection's end.
         .layer(CatchPanicLayer::custom(on_panic as fn(Box<dyn Any + Send>) -> Response<Body>))
         // Arrival, deadline, and details for the transport's own errors.
         .layer(edge)
+        // Who calls.
+        .layer(CallerLayer(Arc::clone(&transport.identities)))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(analysis)
-        .serve_with_incoming_shutdown(incoming(listener), closed(stopped.clone()));
+        .serve_with_incoming_shutdown(incoming, closed(stopped.clone()));
     // The server waits for connections, and those have no end of their own: a client that never hangs up, or that watches
     // health, must not hold the process.
     tokio::select! {
@@ -91,10 +114,6 @@ pub async fn serve(
         () = draining => {}
     }
     Ok(())
-}
-
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 /// Health and the stop signal, for the life of the server. Never resolves: the server's own end does.

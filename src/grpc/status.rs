@@ -3,6 +3,7 @@
 //! A caller's message names what is wrong and what to do. It never repeats what AWS or a model said, which may hold parts
 //! of the request: that goes to the log. A status travels in HTTP/2 headers, so everything in it is kept short.
 
+mod identity;
 mod image;
 mod listing;
 mod model;
@@ -15,6 +16,7 @@ use prost_types::Any;
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::pb;
 
+pub(super) use self::identity::unidentified;
 use super::{response::duration, violations::Violation};
 use crate::{domain::MissingCause, pipeline::AnalyzeError};
 

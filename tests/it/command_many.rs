@@ -108,7 +108,7 @@ async fn serve_on(listen: SocketAddr, stack: &EmbeddedStack, bedrock: &Bedrock) 
     let endpoints = Endpoints { bedrock: bedrock.endpoint(), ..app::endpoints(stack) };
     let flags = ["sightline", "--drain-timeout", "100ms", "--cache-bytes", "0B", "--model", NO_FALLBACK];
     let config = Flags::parse_from(flags).server.config().unwrap();
-    serve::start(listen, App::new(&config, Some(&endpoints)).await).await.unwrap()
+    serve::start(listen, App::new(&config, Some(&endpoints)).await.unwrap()).await.unwrap()
 }
 
 fn described() -> Reply {

@@ -18,6 +18,8 @@ mod errors;
 mod extraction;
 mod fallbacks;
 mod features;
+mod identity;
+mod identity_tls;
 mod layers;
 mod many;
 mod many_connection;

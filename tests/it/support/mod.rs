@@ -3,7 +3,7 @@
 
 pub mod bedrock;
 pub mod images;
-mod loopback;
+pub mod loopback;
 pub mod many;
 pub mod models;
 pub mod s3;
@@ -13,4 +13,5 @@ mod selftest;
 pub mod service;
 pub mod sharing;
 pub mod sources;
+pub mod tls;
 pub mod tools;

@@ -58,12 +58,14 @@ impl Service {
             region: "eu-west-1".to_owned(),
             credentials: StaticCredentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned() },
         };
+        let flags_say_tls = flags.contains(&"--tls-cert");
         let uncached: &[&str] = if flags.contains(&"--cache-bytes") { &[] } else { &["--cache-bytes", "0B"] };
         let flags = ["sightline", "--listen", "127.0.0.1:0"].iter().chain(uncached).chain(flags);
         let config = Flags::parse_from(flags).server.config().unwrap();
-        let app = App::new(&config, Some(&endpoints)).await;
+        let app = App::new(&config, Some(&endpoints)).await.unwrap();
         let running = serve::start(config.listen, app).await.unwrap();
-        let client = connect(running.address).await;
+        // A server that speaks TLS answers no client of this kind.
+        let client = if flags_say_tls { connect_lazily(running.address) } else { connect(running.address).await };
         Self { s3, bedrock, running, client }
     }
 
@@ -99,6 +101,10 @@ pub async fn channel(address: std::net::SocketAddr) -> Channel {
 
 pub async fn connect(address: std::net::SocketAddr) -> Client {
     Client::new(channel(address).await)
+}
+
+fn connect_lazily(address: std::net::SocketAddr) -> Client {
+    Client::new(Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy())
 }
 
 /// A request about an object in [`BUCKET`].
