@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     adapters::{self, BedrockModel, Clients, Endpoints, S3Store},
-    config::Config,
+    config::{self, Config},
     domain::ModelProfile,
     grpc::{Service, Transport},
     pipeline::Analyzer,
+    policy::{Guard, Watch},
 };
 
 /// An S3 client on AWS's own chain of environment, profiles and metadata, as the server has it.
@@ -43,21 +44,37 @@ pub struct App {
     pub(crate) service: Service,
     pub(crate) transport: Transport,
     pub(crate) clients: Clients,
+    pub(crate) policy: Option<Watch>,
 }
 
 impl App {
+    /// The watch over the policy file, if there is one.
+    pub fn policy(&self) -> Option<&Watch> {
+        self.policy.as_ref()
+    }
+
     /// The service over AWS, found by AWS's own chain of environment, profiles and metadata, or over `endpoints`.
     pub async fn new(config: &Config, endpoints: Option<&Endpoints>) -> Self {
         let clients = adapters::connect(endpoints, config.request_timeout).await;
         let store = S3Store::new(clients.s3.clone());
         let model = BedrockModel::new(clients.bedrock.clone(), clients.region.clone(), &models_of(config));
         let analyzer = Analyzer::new(Arc::new(store), Arc::new(model), config.models.clone(), config.limits.clone());
+        let guard = Guard::new(config.policy.as_ref().map(|file| file.policy.clone()));
         Self {
-            service: Service::new(Arc::new(analyzer), config.max_message_bytes, config.request_timeout),
+            policy: watch(config, &guard),
+            service: Service::new(Arc::new(analyzer), guard, config.max_message_bytes, config.request_timeout),
             transport: Transport { max_message_bytes: config.max_message_bytes, drain_timeout: config.drain_timeout },
             clients,
         }
     }
+}
+
+/// The watch over the policy file, which is read for the models that the server offers.
+fn watch(config: &Config, guard: &Guard) -> Option<Watch> {
+    let file = config.policy.as_ref()?;
+    let models = config.models.clone();
+    let read = Box::new(move |text: &str| config::read_policy(text, &models));
+    Some(Watch::new(guard.clone(), file.path.clone(), file.text.clone(), read))
 }
 
 /// Every model that may be asked: those that callers may name, and those that are asked in their place.

@@ -120,6 +120,9 @@ fn warn(config: &Config) {
             );
         }
     }
+    for warning in config.policy.iter().flat_map(|file| file.policy.warnings()) {
+        tracing::warn!("{warning}");
+    }
     let default = config.models.default_model();
     if default.has_ended {
         let end_of_life = config.models.end_of_life(default).unwrap_or_default();

@@ -4,7 +4,11 @@
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{adapters::Clients, app::App, grpc};
 
@@ -20,7 +24,12 @@ pub async fn run(
     app: App,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let App { service, transport, clients } = app;
+    let App { service, transport, clients, policy } = app;
+    // Dropped with the server.
+    let mut beside = JoinSet::new();
+    if let Some(policy) = policy {
+        beside.spawn(policy.run());
+    }
     let ready = credentials(clients);
     grpc::serve(listener, service, transport, ready, shutdown).await.map_err(|error| anyhow::anyhow!(error))
 }
@@ -83,6 +92,7 @@ pub async fn start_embedded(listen: SocketAddr, stack: &crate::embedded::Embedde
     args.model = Some(stack.model_id().to_owned());
     args.allowed_models = Some(Vec::new());
     args.models = None;
+    args.policy = None;
     let app = App::new(&args.config()?, Some(&crate::app::endpoints(stack))).await;
     start(listen, app).await
 }

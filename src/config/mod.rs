@@ -4,6 +4,7 @@
 //! them, and `sightline config` shows them.
 
 mod models;
+mod policy;
 mod report;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{
     pipeline::{Limits, RetryPolicy},
 };
 pub use models::ConfigError;
+pub use policy::{PolicyFile, read_policy};
 pub use report::report;
 
 /// Settings of the server.
@@ -45,6 +47,11 @@ pub struct ServerArgs {
     /// Catalogue of models to lay over the one that is built in: a TOML file as docs/MODELS.md describes it.
     #[arg(long, env = "SIGHTLINE_MODELS", value_name = "FILE")]
     pub models: Option<PathBuf>,
+
+    /// Who may read which buckets, ask which models, and how often: a TOML file as docs/POLICY.md describes it, checked at the
+    /// start and read again when it changes. A caller that no rule names may do nothing. [default: everyone may do everything]
+    #[arg(long, env = "SIGHTLINE_POLICY", value_name = "FILE")]
+    pub policy: Option<PathBuf>,
 
     /// Largest picture file, from S3 or in the request.
     #[arg(long, env = "SIGHTLINE_MAX_IMAGE_BYTES", default_value = "20MiB", value_name = "SIZE", value_parser = size)]
@@ -142,6 +149,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Models that requests may name.
     pub models: Models,
+    /// Who may do what; `None` for everyone everything.
+    pub policy: Option<PolicyFile>,
     /// What bounds the work.
     pub limits: Limits,
     /// Largest request message in bytes.
@@ -167,12 +176,14 @@ impl ServerArgs {
     /// The configuration that these settings make.
     ///
     /// # Errors
-    /// When the catalogue of models cannot be read or made out.
+    /// When the catalogue of models or the policy cannot be read or made out.
     pub fn config(&self) -> Result<Config, ConfigError> {
         let embedded = self.embedded();
+        let models = models::offered(self, embedded.is_some())?;
         Ok(Config {
             listen: self.listen,
-            models: models::offered(self, embedded.is_some())?,
+            policy: policy::load(self, &models)?,
+            models,
             limits: self.limits(),
             max_message_bytes: usize::try_from(self.max_message_bytes.as_u64()).unwrap_or(usize::MAX),
             request_timeout: self.request_timeout,

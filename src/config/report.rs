@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{ConfigError, ServerArgs};
+use super::{Config, ConfigError, ServerArgs};
 use crate::{catalog::Models, domain::ModelProfile};
 
 /// AWS's own variables that decide where requests go and who signs them.
@@ -78,6 +78,7 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         args.models.as_ref().map_or("none: the built-in catalogue".to_owned(), |path| path.display().to_string());
     let _ = writeln!(text, "models = {file}\nmodel = {}", describe(config.models.default_model()));
     let _ = writeln!(text, "allowed_models = {}", names(&config.models));
+    let _ = writeln!(text, "policy = {}", policy(&config));
     if config.embedded.is_some() {
         text.push_str("\n# AWS: its variables have no part in an embedded stack\n");
         return Ok(text);
@@ -89,6 +90,13 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         }
     }
     Ok(text)
+}
+
+fn policy(config: &Config) -> String {
+    match &config.policy {
+        Some(file) => format!("{} ({} rules)", file.path.display(), file.policy.rule_count()),
+        None => "none: everyone may do everything".to_owned(),
+    }
 }
 
 /// What a request may name beside the default.

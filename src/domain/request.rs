@@ -186,6 +186,16 @@ impl ObjectRef {
     pub fn newest(bucket: &str, key: String) -> Self {
         Self { bucket: bucket.to_owned(), key, version_id: None, expected_etag: None, expected_bucket_owner: None }
     }
+
+    /// Bucket and key of `BUCKET/KEY`; `None` without a slash between. An access-point ARN holds slashes of its own:
+    /// `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/KEY`.
+    pub fn split(address: &str) -> Option<(&str, &str)> {
+        const RESOURCE: &str = "accesspoint/";
+        let resource = if address.starts_with("arn:") { address.find(RESOURCE) } else { None };
+        let name = resource.map_or(0, |at| at + RESOURCE.len());
+        let slash = name + address.get(name..)?.find('/')?;
+        Some((address.get(..slash)?, address.get(slash + 1..)?))
+    }
 }
 
 #[cfg(test)]

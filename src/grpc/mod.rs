@@ -5,6 +5,7 @@ mod deadline;
 mod edge;
 mod log;
 mod many;
+mod permission;
 mod request;
 mod response;
 mod server;

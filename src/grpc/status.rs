@@ -3,6 +3,7 @@
 //! A caller's message names what is wrong and what to do. It never repeats what AWS or a model said, which may hold parts
 //! of the request: that goes to the log. A status travels in HTTP/2 headers, so everything in it is kept short.
 
+mod caller;
 mod image;
 mod listing;
 mod model;
@@ -17,6 +18,7 @@ use tonic_types::pb;
 
 use super::{response::duration, violations::Violation};
 use crate::{domain::MissingCause, pipeline::AnalyzeError};
+pub(super) use caller::{denied, refused};
 
 /// The `domain` of every `ErrorInfo`.
 pub(super) const DOMAIN: &str = "sightline";
@@ -36,6 +38,8 @@ pub(super) struct Failure {
     retry_after: Option<Duration>,
     /// Also tell gRPC's own retries in the clients when to come back.
     pushback: bool,
+    /// For the log: what a policy did not let the caller do.
+    denied: Option<String>,
 }
 
 impl Failure {
@@ -48,12 +52,22 @@ impl Failure {
             details: Vec::new(),
             retry_after: None,
             pushback: false,
+            denied: None,
         }
     }
 
     /// For the log: code and reason.
     pub(super) fn summary(&self) -> (Code, &'static str) {
         (self.code, self.reason)
+    }
+
+    /// For the log: what a policy did not let the caller do.
+    pub(super) fn denied(&self) -> Option<&str> {
+        self.denied.as_deref()
+    }
+
+    fn denying(self, what: impl std::fmt::Display) -> Self {
+        Self { denied: Some(what.to_string()), ..self }
     }
 
     fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {

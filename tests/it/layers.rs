@@ -44,19 +44,20 @@ const LAYERS: &[Layer] = &[
         knows: &["answer", "catalog", "domain", "imaging", "prompt"],
         never: &["aws_*", "hyper", "std::env", "std::fs", "std::net", "tonic", "tonic_types"],
     },
+    Layer { name: "policy", knows: &["domain"], never: &["aws_*", "http", "hyper", "std::env", "tonic", "tonic_types"] },
     Layer { name: "adapters", knows: PORTS, never: &["tonic", "tonic_types"] },
     Layer { name: "proto", knows: &[], never: &["aws_*"] },
     Layer {
         name: "grpc",
         // What the status map and the capabilities report of pictures is the core's own vocabulary.
-        knows: &["domain", "imaging::ImageError", "imaging::MediaType", "json_schema", "pipeline", "proto"],
+        knows: &["domain", "imaging::ImageError", "imaging::MediaType", "json_schema", "pipeline", "policy", "proto"],
         never: &["aws_*"],
     },
     Layer { name: "embedded", knows: &["domain"], never: &["tonic", "tonic_types"] },
-    Layer { name: "config", knows: &["catalog", "domain", "pipeline"], never: &["aws_*"] },
+    Layer { name: "config", knows: &["catalog", "domain", "pipeline", "policy"], never: &["aws_*"] },
     Layer { name: "telemetry", knows: &["config"], never: &["aws_*"] },
-    Layer { name: "app", knows: &["adapters", "config", "domain", "embedded", "grpc", "pipeline"], never: &[] },
-    Layer { name: "serve", knows: &["adapters", "app", "config", "embedded", "grpc"], never: &[] },
+    Layer { name: "app", knows: &["adapters", "config", "domain", "embedded", "grpc", "pipeline", "policy"], never: &[] },
+    Layer { name: "serve", knows: &["adapters", "app", "config", "embedded", "grpc", "policy"], never: &[] },
     Layer {
         name: "cli",
         knows: &[
