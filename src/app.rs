@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     adapters::{self, BedrockModel, Clients, Endpoints, S3Store},
     config::{self, Config},
-    domain::ModelProfile,
+    domain::{Location, ModelProfile},
     grpc::{Service, Transport},
-    pipeline::Analyzer,
+    pipeline::{Analyzer, ImageStore, VisionModel},
     policy::{Guard, Watch},
 };
 
@@ -39,12 +39,39 @@ pub fn endpoints(stack: &crate::embedded::EmbeddedStack) -> Endpoints {
 /// Longest time for one S3 call of the command line.
 const CLIENT_CALL_TIME: Duration = Duration::from_secs(120);
 
+/// What must be there before the server takes calls.
+pub(crate) struct Readiness {
+    pub(crate) clients: Clients,
+    pub(crate) store: Arc<dyn ImageStore>,
+    pub(crate) locations: Vec<Location>,
+}
+
+/// What the server stands on: S3 and Bedrock, found by AWS's own chain of environment, profiles and metadata, or elsewhere.
+pub struct Upstream {
+    /// The AWS clients.
+    pub clients: Clients,
+    /// Where pictures lie.
+    pub store: Arc<dyn ImageStore>,
+    /// Where models are asked.
+    pub model: Arc<dyn VisionModel>,
+}
+
+impl Upstream {
+    /// Makes the clients for AWS, or for `endpoints`. Nothing is sent yet.
+    pub async fn connect(config: &Config, endpoints: Option<&Endpoints>) -> Self {
+        let clients = adapters::connect(endpoints, config.request_timeout).await;
+        let store = Arc::new(S3Store::new(clients.s3.clone()));
+        let model = BedrockModel::new(clients.bedrock.clone(), clients.region.clone(), &models_of(config));
+        Self { clients, store, model: Arc::new(model) }
+    }
+}
+
 /// A service that is ready to be put on a listener.
 pub struct App {
     pub(crate) service: Service,
     pub(crate) transport: Transport,
-    pub(crate) clients: Clients,
     pub(crate) policy: Option<Watch>,
+    pub(crate) readiness: Readiness,
 }
 
 impl App {
@@ -55,16 +82,14 @@ impl App {
 
     /// The service over AWS, found by AWS's own chain of environment, profiles and metadata, or over `endpoints`.
     pub async fn new(config: &Config, endpoints: Option<&Endpoints>) -> Self {
-        let clients = adapters::connect(endpoints, config.request_timeout).await;
-        let store = S3Store::new(clients.s3.clone());
-        let model = BedrockModel::new(clients.bedrock.clone(), clients.region.clone(), &models_of(config));
-        let analyzer = Analyzer::new(Arc::new(store), Arc::new(model), config.models.clone(), config.limits.clone());
+        let Upstream { clients, store, model } = Upstream::connect(config, endpoints).await;
+        let analyzer = Analyzer::new(Arc::clone(&store), model, config.models.clone(), config.limits.clone());
         let guard = Guard::new(config.policy.as_ref().map(|file| file.policy.clone()));
         Self {
             policy: watch(config, &guard),
             service: Service::new(Arc::new(analyzer), guard, config.max_message_bytes, config.request_timeout),
             transport: Transport { max_message_bytes: config.max_message_bytes, drain_timeout: config.drain_timeout },
-            clients,
+            readiness: Readiness { clients, store, locations: config.check_at_start.clone() },
         }
     }
 }

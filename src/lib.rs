@@ -14,6 +14,7 @@
 //!   the admission.
 //! - [`adapters`]: the ports on AWS.
 //! - [`grpc`]: the transport and the one map from error to status, over the generated [`proto`].
+//! - [`policy`]: which caller may do what, and how much of it; [`check`]: what is missing before anybody calls.
 //! - [`embedded`]: S3 over a folder and a Bedrock endpoint with a real detector, for running without AWS.
 //! - [`config`], [`telemetry`], [`app`] (the only place that names all concrete types), [`serve`], [`cli`].
 //!
@@ -32,6 +33,8 @@ pub mod prompt;
 pub mod adapters;
 #[cfg(feature = "server")]
 pub mod app;
+#[cfg(feature = "server")]
+pub mod check;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]

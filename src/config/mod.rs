@@ -18,6 +18,7 @@ use clap::{Args, FromArgMatches as _, ValueEnum, builder::BoolishValueParser};
 
 use crate::{
     catalog::Models,
+    domain::Location,
     pipeline::{Limits, RetryPolicy},
 };
 pub use models::ConfigError;
@@ -52,6 +53,11 @@ pub struct ServerArgs {
     /// start and read again when it changes. A caller that no rule names may do nothing. [default: everyone may do everything]
     #[arg(long, env = "SIGHTLINE_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
+
+    /// Buckets, or objects in them, that the server must be able to read before it turns SERVING: as `sightline check
+    /// --bucket` checks them, again and again.
+    #[arg(long, env = "SIGHTLINE_CHECK_AT_START", value_name = "BUCKET[/KEY],...", value_delimiter = ',')]
+    pub check_at_start: Vec<Location>,
 
     /// Largest picture file, from S3 or in the request.
     #[arg(long, env = "SIGHTLINE_MAX_IMAGE_BYTES", default_value = "20MiB", value_name = "SIZE", value_parser = size)]
@@ -151,6 +157,8 @@ pub struct Config {
     pub models: Models,
     /// Who may do what; `None` for everyone everything.
     pub policy: Option<PolicyFile>,
+    /// What must be readable before the server turns SERVING.
+    pub check_at_start: Vec<Location>,
     /// What bounds the work.
     pub limits: Limits,
     /// Largest request message in bytes.
@@ -184,6 +192,7 @@ impl ServerArgs {
             listen: self.listen,
             policy: policy::load(self, &models)?,
             models,
+            check_at_start: self.check_at_start.clone(),
             limits: self.limits(),
             max_message_bytes: usize::try_from(self.max_message_bytes.as_u64()).unwrap_or(usize::MAX),
             request_timeout: self.request_timeout,

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Config, ConfigError, ServerArgs};
-use crate::{catalog::Models, domain::ModelProfile};
+use crate::{
+    catalog::Models,
+    domain::{Location, ModelProfile},
+};
 
 /// AWS's own variables that decide where requests go and who signs them.
 const AWS_VARIABLES: [(&str, Shown); 19] = [
@@ -52,6 +55,7 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
     let settings = [
         ("listen", config.listen.to_string()),
         ("embedded", embedded),
+        ("check_at_start", locations(&config)),
         ("max_image_bytes", config.limits.max_image_bytes.to_string()),
         ("max_pixels", config.limits.max_pixels.to_string()),
         ("max_message_bytes", config.max_message_bytes.to_string()),
@@ -92,9 +96,18 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
     Ok(text)
 }
 
+fn locations(config: &Config) -> String {
+    let shown = |location: &Location| match &location.key {
+        Some(key) => format!("{}/{key}", location.bucket),
+        None => location.bucket.clone(),
+    };
+    let shown: Vec<_> = config.check_at_start.iter().map(shown).collect();
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+}
+
 fn policy(config: &Config) -> String {
     match &config.policy {
-        Some(file) => format!("{} ({} rules)", file.path.display(), file.policy.rule_count()),
+        Some(file) => format!("{} (rules: {})", file.path.display(), file.policy.rule_count()),
         None => "none: everyone may do everything".to_owned(),
     }
 }

@@ -141,7 +141,7 @@ fn a_policy_is_checked_against_the_models_that_are_offered() {
     assert!(policy.may_use(&caller, config.models.find("nova-pro").unwrap()));
     assert!(!policy.may_use(&caller, config.models.default_model()));
     let shown = report(&parse(&["--policy", &path]).unwrap(), |_| None).unwrap();
-    assert!(shown.contains(&format!("policy = {path} (1 rules)\n")), "{shown}");
+    assert!(shown.contains(&format!("policy = {path} (rules: 1)\n")), "{shown}");
     let error = parse(&["--policy", &path, "--allowed-models", "fast"]).unwrap().config().unwrap_err().to_string();
     assert!(error.contains(&path) && error.contains("line 3: ") && error.contains("nova-pro"), "{error}");
     for unreadable in ["/nonexistent/policy.toml", "/dev/null"] {

@@ -120,13 +120,8 @@ impl Reader<'_> {
             self.mistake(value.span(), "a rule is no table: begin it with [[rule]]");
             return None;
         };
-        let mut rule = Rule {
-            callers: Vec::new(),
-            objects: Vec::new(),
-            inline: false,
-            models: None,
-            limits: Limits::default(),
-        };
+        let mut rule =
+            Rule { callers: Vec::new(), objects: Vec::new(), inline: false, models: None, limits: Limits::default() };
         let (mut per_second, mut burst) = (None, None);
         for (key, value) in table {
             match key.get_ref().as_ref() {
@@ -139,7 +134,8 @@ impl Reader<'_> {
                 "max_in_flight" => rule.limits.max_in_flight = self.count("max_in_flight", value).map(NonZeroU32::get),
                 "tokens_per_day" => rule.limits.tokens_per_day = self.tokens(value),
                 other => {
-                    let known = "callers, objects, inline, models, requests_per_second, burst, max_in_flight, tokens_per_day";
+                    let known =
+                        "callers, objects, inline, models, requests_per_second, burst, max_in_flight, tokens_per_day";
                     self.mistake(key.span(), &format!("a rule has no `{other}`; it may have {known}"));
                 }
             }

@@ -112,12 +112,12 @@ fn a_listing_lies_within_an_allowed_prefix_or_is_denied() {
 fn a_model_is_allowed_by_any_of_its_names() {
     let policy = read(SHOP).unwrap();
     let haiku = model("claude-haiku-4-5");
-    let with = |model| Wanted { model: Some(model), ..object("photos", "public/a.png") };
     for (name, allowed) in [("claude-sonnet-5", true), (&*haiku.id, true), ("precise", false), ("nova-pro", false)] {
         let model = model(name);
         assert_eq!(policy.may_use(&named("team-a"), &model), allowed, "{name}");
         let decision = if allowed { Ok(()) } else { Err(Denied::ModelNotAllowed { model: model.id.clone() }) };
-        assert_eq!(policy.decide(&named("team-a"), &with(&model)), decision, "{name}");
+        let wanted = Wanted { model: Some(&model), ..object("photos", "public/a.png") };
+        assert_eq!(policy.decide(&named("team-a"), &wanted), decision, "{name}");
         assert!(policy.may_use(&named("team-b"), &model), "without a list, every model");
         assert!(!policy.may_use(&named("nobody"), &model));
     }
@@ -154,7 +154,22 @@ requests_per_second = 0
 max_in_flight = -1
 tokens_per_day = 1.5
 "#;
-    insta::assert_snapshot!(read(text).unwrap_err(), @"");
+    insta::assert_snapshot!(read(text).unwrap_err(), @r#"
+    line 2: there is no `colour`; rules begin with [[rule]]
+    line 4: `callers` is empty: name at least one, or leave it out
+    line 5: `objects`: `photos/` is no place in S3: write `s3://BUCKET/PREFIX/`, `s3://BUCKET` or `s3://*`
+    line 5: `objects`: `s3://photos/*` ends in `*`: prefixes are taken literally, so leave it out
+    line 5: `objects` holds something that is no text in quotes
+    line 6: `inline` must be true or false
+    line 7: the rule has no `callers`: write for example callers = ["*"]
+    line 8: a rule has no `caller`; it may have callers, objects, inline, models, requests_per_second, burst, max_in_flight, tokens_per_day
+    line 9: `models`: `gpt` is no model of this server: `sightline models` lists what it offers
+    line 10: `burst` means nothing without `requests_per_second`
+    line 12: `callers`: `a*b` may have one `*`, at its end, and no spaces
+    line 13: `requests_per_second` must lie between 0.001 and 1000000
+    line 14: `max_in_flight` must be a whole number between 1 and 1000000
+    line 15: `tokens_per_day` must be a whole number above 0
+    "#);
 }
 
 #[test]

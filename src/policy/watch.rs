@@ -51,7 +51,8 @@ impl Watch {
         if known {
             return false;
         }
-        let policy = now.as_ref().map_err(ToString::to_string).and_then(|text| read(text).map_err(|error| error.to_string()));
+        let policy =
+            now.as_ref().map_err(ToString::to_string).and_then(|text| read(text).map_err(|error| error.to_string()));
         *seen = now.map_err(|error| error.kind());
         let path = path.display();
         match policy {

@@ -44,7 +44,11 @@ const LAYERS: &[Layer] = &[
         knows: &["answer", "catalog", "domain", "imaging", "prompt"],
         never: &["aws_*", "hyper", "std::env", "std::fs", "std::net", "tonic", "tonic_types"],
     },
-    Layer { name: "policy", knows: &["domain"], never: &["aws_*", "http", "hyper", "std::env", "tonic", "tonic_types"] },
+    Layer {
+        name: "policy",
+        knows: &["domain"],
+        never: &["aws_*", "http", "hyper", "std::env", "tonic", "tonic_types"],
+    },
     Layer { name: "adapters", knows: PORTS, never: &["tonic", "tonic_types"] },
     Layer { name: "proto", knows: &[], never: &["aws_*"] },
     Layer {
@@ -56,14 +60,20 @@ const LAYERS: &[Layer] = &[
     Layer { name: "embedded", knows: &["domain"], never: &["tonic", "tonic_types"] },
     Layer { name: "config", knows: &["catalog", "domain", "pipeline", "policy"], never: &["aws_*"] },
     Layer { name: "telemetry", knows: &["config"], never: &["aws_*"] },
-    Layer { name: "app", knows: &["adapters", "config", "domain", "embedded", "grpc", "pipeline", "policy"], never: &[] },
-    Layer { name: "serve", knows: &["adapters", "app", "config", "embedded", "grpc", "policy"], never: &[] },
+    Layer {
+        name: "app",
+        knows: &["adapters", "config", "domain", "embedded", "grpc", "pipeline", "policy"],
+        never: &[],
+    },
+    Layer { name: "check", knows: &["adapters::Clients", "domain", "pipeline", "prompt::Prompt"], never: &["tonic"] },
+    Layer { name: "serve", knows: &["adapters", "app", "check", "config", "embedded", "grpc", "policy"], never: &[] },
     Layer {
         name: "cli",
         knows: &[
             "adapters",
             "app",
             "catalog",
+            "check",
             "config",
             "domain",
             "embedded",

@@ -7,7 +7,7 @@ use tonic_types::pb;
 use super::{Failure, shortened};
 use crate::{
     domain::Caller,
-    policy::{Denied, LimitReached, Refused},
+    policy::{Denied, Limit, LimitReached, Refused},
 };
 
 pub(in crate::grpc) fn refused(caller: &Caller, refused: &Refused) -> Failure {
@@ -20,7 +20,7 @@ pub(in crate::grpc) fn refused(caller: &Caller, refused: &Refused) -> Failure {
 pub(in crate::grpc) fn denied(caller: &Caller, denied: &Denied) -> Failure {
     let name = shown(caller);
     let (message, what) = match denied {
-        Denied::NoRule => (format!("No rule of the server's policy names {name}."), "service"),
+        Denied::NoRule => (format!("{name} may not use this server: no rule of its policy names it."), "service"),
         Denied::ObjectNotAllowed { bucket } => {
             let bucket = shortened(bucket, 200);
             (format!("{name} may not have the server read this object or prefix of the bucket {bucket}."), "object")
@@ -45,7 +45,14 @@ pub(in crate::grpc) fn denied(caller: &Caller, denied: &Denied) -> Failure {
 
 fn limit_reached(caller: &Caller, reached: &LimitReached) -> Failure {
     let LimitReached { limit, retry_after } = reached;
-    let message = format!("{} has used up its {limit}. Try again later.", shown(caller));
+    let name = shown(caller);
+    let message = match limit {
+        Limit::RequestsPerSecond(most) => format!("{name} may send {most} requests per second. Send them more slowly."),
+        Limit::InFlight(most) => format!("{name} may have {most} requests in progress. Wait for one to end."),
+        Limit::TokensPerDay(most) => {
+            format!("{name} has used up its {most} tokens of today. The next day begins at 00:00 UTC.")
+        }
+    };
     let violation = pb::quota_failure::Violation {
         subject: format!("caller:{}", shortened(caller.name(), 200)),
         description: limit.to_string(),

@@ -181,7 +181,8 @@ fn a_refusal_names_what_was_asked_for_and_by_whom() {
     ];
     assert_eq!(metadata, expected);
     let caller = Caller::named("c".repeat(2048));
-    let denials = [Denied::ObjectNotAllowed { bucket: "b".repeat(2048) }, Denied::ModelNotAllowed { model: "m".repeat(2048) }];
+    let denials =
+        [Denied::ObjectNotAllowed { bucket: "b".repeat(2048) }, Denied::ModelNotAllowed { model: "m".repeat(2048) }];
     for denial in denials {
         fits(&denied(&caller, &denial).into_status(Some(&"i".repeat(128))));
     }

@@ -140,7 +140,8 @@ async fn all(
 ) -> (Answers, Totals, Result<(), Cut<String>>) {
     let (out, mut answers) = mpsc::channel(1);
     let stream = analyzer.admission().open_stream().unwrap();
-    let running = run(analyzer, stream, settings, open(stream::iter(requests)), std::future::pending(), out, |answer| answer);
+    let running =
+        run(analyzer, stream, settings, open(stream::iter(requests)), std::future::pending(), out, |answer| answer);
     let reading = async {
         let mut all = Vec::new();
         while let Some(answer) = answers.recv().await {
