@@ -32,14 +32,14 @@ const MAX_DETAILS_BYTES: usize = 1700;
 pub(super) struct Failure {
     code: Code,
     reason: &'static str,
-    message: String,
+    message: Box<str>,
     metadata: Vec<(&'static str, String)>,
     details: Vec<Any>,
     retry_after: Option<Duration>,
     /// Also tell gRPC's own retries in the clients when to come back.
     pushback: bool,
     /// For the log: what a policy did not let the caller do.
-    denied: Option<String>,
+    denied: Option<Box<str>>,
 }
 
 impl Failure {
@@ -47,7 +47,7 @@ impl Failure {
         Self {
             code,
             reason,
-            message: message.into(),
+            message: message.into().into(),
             metadata: Vec::new(),
             details: Vec::new(),
             retry_after: None,
@@ -67,7 +67,7 @@ impl Failure {
     }
 
     fn denying(self, what: impl std::fmt::Display) -> Self {
-        Self { denied: Some(what.to_string()), ..self }
+        Self { denied: Some(what.to_string().into()), ..self }
     }
 
     fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {

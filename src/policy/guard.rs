@@ -99,10 +99,11 @@ impl Guard {
         let (limits, Some(account)) = self.account(caller)? else { return Ok(Pass::FREE) };
         // Nothing is gained by waiting for a turn that is of no use.
         account.check_tokens(limits)?;
-        let place = account.place(limits).await?;
         if let Some(throttle) = &account.throttle {
             throttle.wait().await;
         }
+        // Whoever waits for its turn has no place that another request of its caller could take.
+        let place = account.place(limits).await?;
         // Much may have happened since.
         self.decide(caller, wanted)?;
         account.check_tokens(limits)?;

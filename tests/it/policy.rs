@@ -177,14 +177,15 @@ async fn the_objects_of_a_listing_are_held_against_the_policy_that_is_in_force_w
     let gate = Gate::default();
     let held = gate.clone();
     policed.service.bedrock.answer_with(move |request| answer(request).behind(&held));
-    let mut talk = policed.service.talk().await;
+    let talk = policed.service.talk().await;
     talk.send_all([describing(), listing(under("public/"))]);
     policed.service.bedrock.received(1).await;
     assert!(policed.replace("[[rule]]\ncallers = [\"*\"]\nobjects = [\"s3://photos/private/\"]").await);
     gate.open();
-    assert_eq!(reason_of(&talk.next().await), "", "what had begun is finished");
-    assert_eq!(reason_of(&talk.next().await), "CALLER_NOT_ALLOWED");
-    talk.finish().await;
+    let answers = talk.finish().await;
+    answers.assert_whole(2);
+    assert_eq!(reason_of(answers.of("public/a.png")), "", "what had begun is finished");
+    assert_eq!(reason_of(answers.of("public/b.png")), "CALLER_NOT_ALLOWED");
 }
 
 #[tokio::test]
