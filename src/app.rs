@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     adapters::{self, BedrockModel, Clients, Endpoints, S3Store},
-    config::{Access, Config},
-    domain::ModelProfile,
+    config::{self, Access, Config},
+    domain::{Location, ModelProfile},
     grpc::{ConnectionLimits, Connections, Service, Transport, tls},
     identity::{Identities, ReloadError},
-    pipeline::Analyzer,
+    pipeline::{Analyzer, ImageStore, VisionModel},
+    policy::{Guard, Watch},
 };
 
 /// An S3 client on AWS's own chain of environment, profiles and metadata, as the server has it.
@@ -39,26 +40,62 @@ pub fn endpoints(stack: &crate::embedded::EmbeddedStack) -> Endpoints {
 /// Longest time for one S3 call of the command line.
 const CLIENT_CALL_TIME: Duration = Duration::from_secs(120);
 
+/// What must be there before the server takes calls.
+pub(crate) struct Readiness {
+    pub(crate) clients: Clients,
+    pub(crate) store: Arc<dyn ImageStore>,
+    pub(crate) locations: Vec<Location>,
+}
+
+/// What the server stands on: S3 and Bedrock, found by AWS's own chain of environment, profiles and metadata, or elsewhere.
+pub struct Upstream {
+    /// The AWS clients.
+    pub clients: Clients,
+    /// Where pictures lie.
+    pub store: Arc<dyn ImageStore>,
+    /// Where models are asked.
+    pub model: Arc<dyn VisionModel>,
+}
+
+impl Upstream {
+    /// Makes the clients for AWS, or for `endpoints`. Nothing is sent yet.
+    pub async fn connect(config: &Config, endpoints: Option<&Endpoints>) -> Self {
+        let clients = adapters::connect(endpoints, config.request_timeout).await;
+        let store = Arc::new(S3Store::new(clients.s3.clone()));
+        let model = BedrockModel::new(clients.bedrock.clone(), clients.region.clone(), &models_of(config));
+        Self { clients, store, model: Arc::new(model) }
+    }
+}
+
 /// A service that is ready to be put on a listener.
 pub struct App {
     pub(crate) service: Service,
     pub(crate) transport: Transport,
-    pub(crate) clients: Clients,
+    pub(crate) policy: Option<Watch>,
+    pub(crate) readiness: Readiness,
 }
 
 impl App {
+    /// The watch over the policy file, if there is one.
+    pub fn policy(&self) -> Option<&Watch> {
+        self.policy.as_ref()
+    }
+
     /// The service over AWS, found by AWS's own chain of environment, profiles and metadata, or over `endpoints`.
     ///
     /// # Errors
     /// A file of certificates, tokens or keys that cannot be used.
     pub async fn new(config: &Config, endpoints: Option<&Endpoints>) -> Result<Self, ReloadError> {
         let transport = transport(config)?;
-        let clients = adapters::connect(endpoints, config.request_timeout).await;
-        let store = S3Store::new(clients.s3.clone());
-        let model = BedrockModel::new(clients.bedrock.clone(), clients.region.clone(), &models_of(config));
-        let analyzer = Analyzer::new(Arc::new(store), Arc::new(model), config.models.clone(), config.limits.clone());
-        let service = Service::new(Arc::new(analyzer), config.max_message_bytes, config.request_timeout);
-        Ok(Self { service, transport, clients })
+        let Upstream { clients, store, model } = Upstream::connect(config, endpoints).await;
+        let analyzer = Analyzer::new(Arc::clone(&store), model, config.models.clone(), config.limits.clone());
+        let guard = Guard::new(config.policy.as_ref().map(|file| file.policy.clone()));
+        Ok(Self {
+            policy: watch(config, &guard),
+            service: Service::new(Arc::new(analyzer), guard, config.max_message_bytes, config.request_timeout),
+            transport,
+            readiness: Readiness { clients, store, locations: config.check_at_start.clone() },
+        })
     }
 }
 
@@ -81,6 +118,14 @@ fn transport(config: &Config) -> Result<Transport, ReloadError> {
 fn tls_files(access: &Access) -> Option<tls::TlsFiles> {
     let files = access.tls.clone()?;
     Some(tls::TlsFiles { certificate: files.certificate, key: files.key, client_ca: files.client_ca })
+}
+
+/// The watch over the policy file, which is read for the models that the server offers.
+fn watch(config: &Config, guard: &Guard) -> Option<Watch> {
+    let file = config.policy.as_ref()?;
+    let models = config.models.clone();
+    let read = Box::new(move |text: &str| config::read_policy(text, &models));
+    Some(Watch::new(guard.clone(), file.path.clone(), file.text.clone(), read))
 }
 
 /// Every model that may be asked: those that callers may name, and those that are asked in their place.

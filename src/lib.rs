@@ -15,6 +15,7 @@
 //! - [`identity`]: who calls.
 //! - [`adapters`]: the ports on AWS.
 //! - [`grpc`]: the transport and the one map from error to status, over the generated [`proto`].
+//! - [`policy`]: which caller may do what, and how much of it; [`check`]: what is missing before anybody calls.
 //! - [`embedded`]: S3 over a folder and a Bedrock endpoint with a real detector, for running without AWS.
 //! - [`config`], [`telemetry`], [`app`] (the only place that names all concrete types), [`serve`], [`cli`].
 //!
@@ -34,6 +35,8 @@ pub mod adapters;
 #[cfg(feature = "server")]
 pub mod app;
 #[cfg(feature = "server")]
+pub mod check;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
@@ -45,6 +48,8 @@ pub mod grpc;
 pub mod identity;
 #[cfg(feature = "server")]
 pub mod pipeline;
+#[cfg(feature = "server")]
+pub mod policy;
 #[cfg(feature = "server")]
 pub mod proto;
 #[cfg(feature = "server")]

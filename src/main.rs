@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use sightline::{
     app::App,
-    cli::{self, analyze::AnalyzeArgs, analyze_many::AnalyzeManyArgs, health::HealthArgs, models::ModelsArgs},
+    cli::{
+        self, analyze::AnalyzeArgs, analyze_many::AnalyzeManyArgs, check::CheckArgs, health::HealthArgs,
+        models::ModelsArgs,
+    },
     config::{self, Config, ServerArgs},
     serve, telemetry,
 };
@@ -32,6 +35,9 @@ enum Command {
     AnalyzeMany(Box<AnalyzeManyArgs>),
     /// Print the configuration that `serve` would run with, secrets redacted.
     Config(Box<ServerArgs>),
+    /// Check what `serve` needs before anybody calls: configuration, credentials, buckets and model. Exit code 0 when all is
+    /// well, 1 when something is missing.
+    Check(Box<CheckArgs>),
     /// List the models that `serve` would offer, and what the catalogue says of each.
     Models(Box<ModelsArgs>),
     /// Ask a server whether it is serving: exit code 0 when it is, 1 when not.
@@ -63,6 +69,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Check(args) => cli::check::run(*args).await,
         Command::Models(args) => {
             let shown = cli::models::run(&args)?;
             // A reader that has seen enough, such as `head`, is no error.
@@ -122,6 +129,9 @@ fn warn(config: &Config) {
                 "the catalogue does not know the model: it is asked with careful defaults. Check the spelling (`sightline models` lists the names), or describe it in a file for --models"
             );
         }
+    }
+    for warning in config.policy.iter().flat_map(|file| file.policy.warnings()) {
+        tracing::warn!("{warning}");
     }
     let default = config.models.default_model();
     if default.has_ended {

@@ -4,12 +4,23 @@
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    task::{JoinHandle, JoinSet},
+};
 
-use crate::{adapters::Clients, app::App, grpc};
+use crate::{
+    adapters::Clients,
+    app::{App, Readiness},
+    check::{self, Finding},
+    grpc,
+};
 
-/// Longest wait between two looks for credentials.
-const MAX_CREDENTIALS_WAIT: Duration = Duration::from_secs(30);
+/// First wait between two looks for what is missing.
+const FIRST_READY_WAIT: Duration = Duration::from_millis(500);
+/// The longest.
+const MAX_READY_WAIT: Duration = Duration::from_secs(30);
 
 /// Serves `app` on `listener` until `shutdown` resolves and calls in flight are done.
 ///
@@ -20,8 +31,13 @@ pub async fn run(
     app: App,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let App { service, transport, clients } = app;
-    let ready = credentials(clients);
+    let App { service, transport, policy, readiness } = app;
+    // Dropped with the server.
+    let mut beside = JoinSet::new();
+    if let Some(policy) = policy {
+        beside.spawn(policy.run());
+    }
+    let ready = ready(readiness);
     grpc::serve(listener, service, transport, ready, shutdown).await.map_err(|error| anyhow::anyhow!(error))
 }
 
@@ -86,18 +102,38 @@ pub async fn start_embedded(listen: SocketAddr, stack: &crate::embedded::Embedde
     // The settings of who may call are for that server too.
     args.listen = listen;
     args.access = args.access.without_identities();
+    args.policy = None;
+    args.check_at_start = Vec::new();
     let app = App::new(&args.config()?, Some(&crate::app::endpoints(stack))).await?;
     start(listen, app).await
 }
 
+/// Resolves once everything is there that the server cannot work without, or is not to work without.
+async fn ready(readiness: Readiness) {
+    let Readiness { clients, store, locations } = readiness;
+    credentials(&clients).await;
+    for location in &locations {
+        let mut wait = FIRST_READY_WAIT;
+        while let Finding::Missing(problem) = check::location(&*store, location).await {
+            tracing::warn!(bucket = location.bucket, problem, "a check at the start fails: not serving");
+            pause(&mut wait).await;
+        }
+    }
+}
+
 /// Resolves once the server has credentials to sign with: before that it cannot work.
-async fn credentials(clients: Clients) {
-    let mut wait = Duration::from_millis(500);
+async fn credentials(clients: &Clients) {
+    let mut wait = FIRST_READY_WAIT;
     while let Err(error) = clients.check_credentials().await {
         tracing::warn!(%error, "no AWS credentials yet: not serving");
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(MAX_CREDENTIALS_WAIT);
+        pause(&mut wait).await;
     }
+}
+
+/// Waits, and the next time twice as long.
+async fn pause(wait: &mut Duration) {
+    tokio::time::sleep(*wait).await;
+    *wait = (*wait * 2).min(MAX_READY_WAIT);
 }
 
 /// Resolves on SIGTERM or Ctrl-C. A second signal ends the process at once.

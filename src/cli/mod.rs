@@ -5,6 +5,7 @@ pub mod analyze_many;
 pub mod annotate;
 pub mod boxes;
 mod canvas;
+pub mod check;
 pub mod client;
 #[cfg(feature = "embedded")]
 pub mod demo;

@@ -10,7 +10,10 @@ use bytes::Bytes;
 use tokio::{fs::File, io::AsyncReadExt};
 
 use super::plain;
-use crate::proto::{ImageSource, S3Object, image_source};
+use crate::{
+    domain::ObjectRef,
+    proto::{ImageSource, S3Object, image_source},
+};
 
 /// A picture to analyze.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +70,7 @@ impl FromStr for Source {
 
     fn from_str(text: &str) -> Result<Self, SourceError> {
         if let Some(address) = text.strip_prefix("s3://") {
-            let object = split_object(address).filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty());
+            let object = ObjectRef::split(address).filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty());
             let (bucket, key) = object.ok_or_else(|| SourceError::IncompleteObject(plain::line(text)))?;
             return Ok(Self::Object { bucket: bucket.to_owned(), key: key.to_owned() });
         }
@@ -76,14 +79,6 @@ impl FromStr for Source {
         }
         Ok(Self::File(PathBuf::from(text)))
     }
-}
-
-/// Bucket and key. An access-point ARN holds a slash of its own: `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/KEY`.
-pub(super) fn split_object(address: &str) -> Option<(&str, &str)> {
-    let resource = if address.starts_with("arn:") { address.find(":accesspoint/") } else { None };
-    let name = resource.map_or(0, |at| at + ":accesspoint/".len());
-    let slash = name + address.get(name..)?.find('/')?;
-    Some((address.get(..slash)?, address.get(slash + 1..)?))
 }
 
 impl Source {

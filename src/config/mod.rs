@@ -5,6 +5,7 @@
 
 mod access;
 mod models;
+mod policy;
 mod report;
 
 use std::{
@@ -18,10 +19,12 @@ use clap::{Args, FromArgMatches as _, ValueEnum, builder::BoolishValueParser};
 
 use crate::{
     catalog::Models,
+    domain::Location,
     pipeline::{Limits, RetryPolicy},
 };
 pub use access::{Access, AccessArgs, AccessError, TlsPaths};
 pub use models::ConfigError;
+pub use policy::{PolicyFile, read_policy};
 pub use report::report;
 
 /// Settings of the server.
@@ -47,6 +50,16 @@ pub struct ServerArgs {
     /// Catalogue of models to lay over the one that is built in: a TOML file as docs/MODELS.md describes it.
     #[arg(long, env = "SIGHTLINE_MODELS", value_name = "FILE")]
     pub models: Option<PathBuf>,
+
+    /// Who may read which buckets, ask which models, and how often: a TOML file as docs/POLICY.md describes it, checked at the
+    /// start and read again when it changes. A caller that no rule names may do nothing. [default: everyone may do everything]
+    #[arg(long, env = "SIGHTLINE_POLICY", value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
+    /// Buckets, or objects in them, that the server must be able to read before it turns SERVING: as `sightline check
+    /// --bucket` checks them, again and again.
+    #[arg(long, env = "SIGHTLINE_CHECK_AT_START", value_name = "BUCKET[/KEY],...", value_delimiter = ',')]
+    pub check_at_start: Vec<Location>,
 
     /// Largest picture file, from S3 or in the request.
     #[arg(long, env = "SIGHTLINE_MAX_IMAGE_BYTES", default_value = "20MiB", value_name = "SIZE", value_parser = size)]
@@ -148,6 +161,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Models that requests may name.
     pub models: Models,
+    /// Who may do what; `None` for everyone everything.
+    pub policy: Option<PolicyFile>,
+    /// What must be readable before the server turns SERVING.
+    pub check_at_start: Vec<Location>,
     /// What bounds the work.
     pub limits: Limits,
     /// Largest request message in bytes.
@@ -175,12 +192,15 @@ impl ServerArgs {
     /// The configuration that these settings make.
     ///
     /// # Errors
-    /// When the catalogue of models cannot be read or made out, or when settings do not go together.
+    /// When the catalogue of models or the policy cannot be read or made out, or when settings do not go together.
     pub fn config(&self) -> Result<Config, ConfigError> {
         let embedded = self.embedded();
+        let models = models::offered(self, embedded.is_some())?;
         Ok(Config {
             listen: self.listen,
-            models: models::offered(self, embedded.is_some())?,
+            policy: policy::load(self, &models)?,
+            models,
+            check_at_start: self.check_at_start.clone(),
             limits: self.limits(),
             max_message_bytes: usize::try_from(self.max_message_bytes.as_u64()).unwrap_or(usize::MAX),
             request_timeout: self.request_timeout,

@@ -10,6 +10,7 @@ use super::ServerArgs;
 use crate::{
     catalog::{Catalog, CatalogError, MAX_BYTES, Models},
     domain::ModelProfile,
+    policy::PolicyError,
 };
 
 /// Why there is no configuration.
@@ -37,6 +38,22 @@ pub enum ConfigError {
     /// It is not clear who may call.
     #[error(transparent)]
     Access(#[from] super::AccessError),
+    /// The policy file cannot be read.
+    #[error("cannot read the policy {}, which --policy or SIGHTLINE_POLICY names: {error}", path.display())]
+    PolicyUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        error: io::Error,
+    },
+    /// The policy file is wrong.
+    #[error("the policy {} is wrong; docs/POLICY.md says what may stand in it\n{error}", path.display())]
+    PolicyWrong {
+        /// The file.
+        path: PathBuf,
+        /// Everything that is wrong, a line each.
+        error: PolicyError,
+    },
 }
 
 /// The models that the server offers. An embedded stack has the detector and nothing else, unless told otherwise.

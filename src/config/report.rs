@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{ConfigError, ServerArgs};
-use crate::{catalog::Models, domain::ModelProfile};
+use super::{Config, ConfigError, ServerArgs};
+use crate::{
+    catalog::Models,
+    domain::{Location, ModelProfile},
+};
 
 /// AWS's own variables that decide where requests go and who signs them.
 const AWS_VARIABLES: [(&str, Shown); 19] = [
@@ -52,6 +55,7 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
     let settings = [
         ("listen", config.listen.to_string()),
         ("embedded", embedded),
+        ("check_at_start", locations(&config)),
         ("max_image_bytes", config.limits.max_image_bytes.to_string()),
         ("max_pixels", config.limits.max_pixels.to_string()),
         ("max_message_bytes", config.max_message_bytes.to_string()),
@@ -79,6 +83,7 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         args.models.as_ref().map_or("none: the built-in catalogue".to_owned(), |path| path.display().to_string());
     let _ = writeln!(text, "models = {file}\nmodel = {}", describe(config.models.default_model()));
     let _ = writeln!(text, "allowed_models = {}", names(&config.models));
+    let _ = writeln!(text, "policy = {}", policy(&config));
     if config.embedded.is_some() {
         text.push_str("\n# AWS: its variables have no part in an embedded stack\n");
         return Ok(text);
@@ -90,6 +95,22 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         }
     }
     Ok(text)
+}
+
+fn locations(config: &Config) -> String {
+    let shown = |location: &Location| match &location.key {
+        Some(key) => format!("{}/{key}", location.bucket),
+        None => location.bucket.clone(),
+    };
+    let shown: Vec<_> = config.check_at_start.iter().map(shown).collect();
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+}
+
+fn policy(config: &Config) -> String {
+    match &config.policy {
+        Some(file) => format!("{} (rules: {})", file.path.display(), file.policy.rule_count()),
+        None => "none: everyone may do everything".to_owned(),
+    }
 }
 
 /// What a request may name beside the default.

@@ -197,3 +197,23 @@ fn what_is_hardly_meant_is_warned_of() {
     assert_eq!(warnings(&[&tokens[..], &["--tls-cert", "c", "--tls-key", "k"]].concat()).len(), 0);
     assert!(warnings(&["--listen", "0.0.0.0:1", "--allow-anonymous"])[0].contains("--allow-anonymous"));
 }
+
+#[test]
+fn a_policy_is_checked_against_the_models_that_are_offered() {
+    let (_folder, path) = catalogue("[[rule]]\ncallers = [\"*\"]\nmodels = [\"nova-pro\"]\ninline = true");
+    let config = parse(&["--policy", &path]).unwrap().config().unwrap();
+    let policy = config.policy.expect("a policy").policy;
+    let caller = crate::domain::Caller::anonymous();
+    assert!(policy.may_use(&caller, config.models.find("nova-pro").unwrap()));
+    assert!(!policy.may_use(&caller, config.models.default_model()));
+    let shown = report(&parse(&["--policy", &path]).unwrap(), |_| None).unwrap();
+    assert!(shown.contains(&format!("policy = {path} (rules: 1)\n")), "{shown}");
+    let error = parse(&["--policy", &path, "--allowed-models", "fast"]).unwrap().config().unwrap_err().to_string();
+    assert!(error.contains(&path) && error.contains("line 3: ") && error.contains("nova-pro"), "{error}");
+    for unreadable in ["/nonexistent/policy.toml", "/dev/null"] {
+        let error = parse(&["--policy", unreadable]).unwrap().config().unwrap_err().to_string();
+        assert!(error.contains(unreadable), "{error}");
+    }
+    let error = parse(&["--policy", "/dev/zero"]).unwrap().config().unwrap_err().to_string();
+    assert!(error.contains("1024 KiB"), "{error}");
+}

@@ -18,7 +18,7 @@ pub use geometry::{Adjustment, BoundingBox, Frame, NormalizedBox, RawBox, Size};
 pub use model::{Api, Coordinates, ModelProfile, Prices, Sampling, Strategy, Thinking, VisionTier};
 pub use request::{
     CacheMode, DEFAULT_MAX_LABELS, DEFAULT_SENSITIVITY_CATEGORIES, ExtractionRequest, Features, LabelsRequest,
-    ObjectRef, Options, OversizePolicy, SensitivityRequest, sensitivity_meaning,
+    Location, ObjectRef, Options, OversizePolicy, SensitivityRequest, sensitivity_meaning,
 };
 pub use usage::Usage;
 pub use warning::{Warning, WarningCode};

@@ -186,6 +186,39 @@ impl ObjectRef {
     pub fn newest(bucket: &str, key: String) -> Self {
         Self { bucket: bucket.to_owned(), key, version_id: None, expected_etag: None, expected_bucket_owner: None }
     }
+
+    /// Bucket and key of `BUCKET/KEY`; `None` without a slash between. An access-point ARN holds slashes of its own:
+    /// `arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/KEY`.
+    pub fn split(address: &str) -> Option<(&str, &str)> {
+        const RESOURCE: &str = "accesspoint/";
+        let resource = if address.starts_with("arn:") { address.find(RESOURCE) } else { None };
+        let name = resource.map_or(0, |at| at + RESOURCE.len());
+        let slash = name + address.get(name..)?.find('/')?;
+        Some((address.get(..slash)?, address.get(slash + 1..)?))
+    }
+}
+
+/// A bucket, or an object in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Bucket name or access-point ARN.
+    pub bucket: String,
+    /// Key, taken literally; `None` means the bucket as a whole.
+    pub key: Option<String>,
+}
+
+impl std::str::FromStr for Location {
+    type Err = &'static str;
+
+    /// Reads `BUCKET`, `BUCKET/KEY`, or either behind `s3://`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let address = text.strip_prefix("s3://").unwrap_or(text);
+        let (bucket, key) = ObjectRef::split(address).unwrap_or((address, ""));
+        if bucket.is_empty() {
+            return Err("names no bucket: write BUCKET or BUCKET/KEY");
+        }
+        Ok(Self { bucket: bucket.to_owned(), key: Some(key.to_owned()).filter(|key| !key.is_empty()) })
+    }
 }
 
 #[cfg(test)]
@@ -199,5 +232,24 @@ mod tests {
         features.text = true;
         assert_eq!(features.prompt_alone(), None);
         assert_eq!(features.names(), ["text", "prompt"]);
+    }
+
+    #[test]
+    fn a_location_is_a_bucket_or_an_object_in_it() {
+        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine";
+        for (text, bucket, key) in [
+            ("photos", "photos", None),
+            ("photos/", "photos", None),
+            ("s3://photos/a/b.png", "photos", Some("a/b.png")),
+            ("photos//a", "photos", Some("/a")),
+            (arn, arn, None),
+            (&format!("s3://{arn}/a/b.png"), arn, Some("a/b.png")),
+        ] {
+            let location: Location = text.parse().unwrap();
+            assert_eq!((location.bucket.as_str(), location.key.as_deref()), (bucket, key), "{text}");
+        }
+        for wrong in ["", "/key", "s3://"] {
+            assert!(wrong.parse::<Location>().is_err(), "{wrong}");
+        }
     }
 }

@@ -6,29 +6,44 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::status::Failure;
-use crate::{domain::Analysis, pipeline::AnalyzeError};
+use crate::{
+    domain::{Analysis, Caller},
+    pipeline::AnalyzeError,
+};
+
+/// The call, or the item of a stream, that a line is about.
+pub(super) struct Call<'a> {
+    /// Empty when it has none.
+    pub(super) request_id: &'a str,
+    pub(super) caller: &'a Caller,
+    pub(super) elapsed: Duration,
+}
 
 /// The line of a call whose caller has left, or that panicked: dropped with the call, unless it was forgotten because the call ended.
 pub(super) struct Unfinished<'a> {
     pub(super) request_id: &'a str,
+    pub(super) caller: &'a Caller,
     pub(super) received: Instant,
 }
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        let (request_id, elapsed) = (self.request_id, self.received.elapsed());
+        let Self { request_id, caller, received } = self;
+        let elapsed = received.elapsed();
         if std::thread::panicking() {
-            tracing::error!(request_id, ?elapsed, "panicked");
+            tracing::error!(request_id, %caller, ?elapsed, "panicked");
         } else {
-            tracing::info!(request_id, ?elapsed, "cancelled by the caller");
+            tracing::info!(request_id, %caller, ?elapsed, "cancelled by the caller");
         }
     }
 }
 
 /// The line of an analysis.
-pub(super) fn analyzed(request_id: &str, elapsed: Duration, analysis: &Analysis) {
+pub(super) fn analyzed(call: &Call<'_>, analysis: &Analysis) {
+    let Call { request_id, caller, elapsed } = call;
     tracing::info!(
         request_id,
+        %caller,
         ?elapsed,
         image_bytes = analysis.image.byte_count,
         image_size = %analysis.image.size,
@@ -43,13 +58,15 @@ pub(super) fn analyzed(request_id: &str, elapsed: Duration, analysis: &Analysis)
 }
 
 /// The line of a failure. What caused it is for the log alone.
-pub(super) fn failed(request_id: &str, elapsed: Duration, failure: &Failure, cause: Option<&AnalyzeError>) {
-    let (code, reason) = failure.summary();
+pub(super) fn failed(call: &Call<'_>, failure: &Failure, cause: Option<&AnalyzeError>) {
+    let Call { request_id, caller, elapsed } = call;
+    let ((code, reason), denied) = (failure.summary(), failure.denied());
     let cause = cause.map(tracing::field::display);
     match code {
-        Code::Internal | Code::Unavailable | Code::ResourceExhausted => {
-            tracing::warn!(request_id, ?elapsed, ?code, reason, cause, "failed");
+        // A caller's own limits are no trouble of the server.
+        Code::Internal | Code::Unavailable | Code::ResourceExhausted if denied.is_none() => {
+            tracing::warn!(request_id, %caller, ?elapsed, ?code, reason, cause, "failed");
         }
-        _ => tracing::info!(request_id, ?elapsed, ?code, reason, cause, "failed"),
+        _ => tracing::info!(request_id, %caller, ?elapsed, ?code, reason, denied, cause, "failed"),
     }
 }

@@ -19,15 +19,17 @@ use super::{
     deadline,
     edge::Entered,
     log,
+    permission::Permission,
     request::many::{self as convert, Defaults, StreamLimits},
     response,
     service::Service,
     status::{self, Failure},
 };
 use crate::{
+    domain::Caller,
     pipeline::{
         AnalyzeError, OpenStream, Stage,
-        many::{self, Answer, Cut, Totals},
+        many::{self, Answer, Cut, Incoming, Totals},
     },
     proto::{
         AnalyzeManyConfig, AnalyzeManyRequest, AnalyzeManyResponse, AnalyzeManyResult, AnalyzeManySummary,
@@ -72,14 +74,21 @@ impl Stream for Results {
 /// Begins to work on a stream.
 ///
 /// # Errors
-/// OVERLOADED when as many are open as the server takes.
-pub(super) fn open(service: &Service, request: Request<Streaming<AnalyzeManyRequest>>) -> Result<Results, Failure> {
+/// CALLER_NOT_ALLOWED when no rule names the caller, OVERLOADED when as many are open as the server takes.
+pub(super) fn open(
+    service: &Service,
+    caller: &Caller,
+    request: Request<Streaming<AnalyzeManyRequest>>,
+) -> Result<Results, Failure> {
+    let permission = service.permission(caller.clone());
+    permission.known()?;
     let stream = service.analyzer().admission().open_stream().map_err(|error| status::failure(&error))?;
     let in_flight = request.extensions().get::<Arc<Entered>>().cloned();
     let time_limit = deadline::of_stream(request.metadata().as_ref());
     let (sender, responses) = mpsc::channel(WAITING_ANSWERS);
     let call = Call {
         service: service.clone(),
+        permission: Arc::new(permission),
         stream_id: uuid::Uuid::new_v4().to_string(),
         opened: Instant::now(),
         responses: sender,
@@ -91,6 +100,7 @@ pub(super) fn open(service: &Service, request: Request<Streaming<AnalyzeManyRequ
 /// One stream.
 struct Call {
     service: Service,
+    permission: Arc<Permission>,
     stream_id: String,
     opened: Instant,
     responses: mpsc::Sender<Result<AnalyzeManyResponse, Status>>,
@@ -122,19 +132,19 @@ impl Call {
             () = self.service.cut_off() => Err(Ended::Failed(status::draining())),
             () = self.responses.closed() => Err(Ended::Gone),
         };
-        let elapsed = self.opened.elapsed();
+        let (elapsed, caller) = (self.opened.elapsed(), &self.permission.caller);
         let last = match ended {
             Ok(summary) => {
                 let (succeeded, failed) = (summary.succeeded_count, summary.failed_count);
-                tracing::info!(stream_id = self.stream_id, ?elapsed, succeeded, failed, "stream done");
+                tracing::info!(stream_id = self.stream_id, %caller, ?elapsed, succeeded, failed, "stream done");
                 Ok(AnalyzeManyResponse { event: Some(Event::Summary(summary)) })
             }
             Err(Ended::Failed(failure)) => {
-                log::failed(&self.stream_id, elapsed, &failure, None);
+                log::failed(&log::Call { request_id: &self.stream_id, caller, elapsed }, &failure, None);
                 Err(failure.into_status(Some(&self.stream_id)))
             }
             Err(Ended::Gone) => {
-                tracing::info!(stream_id = self.stream_id, ?elapsed, "stream cancelled by the caller");
+                tracing::info!(stream_id = self.stream_id, %caller, ?elapsed, "stream cancelled by the caller");
                 return;
             }
         };
@@ -156,10 +166,13 @@ impl Call {
         let (config, first) = opening(first)?;
         let (settings, defaults) = convert::settings(self.stream_id.clone(), config, self.limits())?;
         let messages = futures_util::stream::iter(first.map(Ok)).chain(messages);
-        let requests = messages.map(move |message| requested(message, &defaults));
+        let permission = &*self.permission;
+        let requests = messages.map(|message| requested(message, &defaults, permission));
+        let incoming = Incoming { requests, gate: Arc::clone(&self.permission) as Arc<dyn many::Gate<Failure>> };
         let (analyzer, draining) = (Arc::clone(self.service.analyzer()), self.service.draining());
+        let answered = |answer| Ok(response_to(answer, &permission.caller));
         let (totals, ended) =
-            many::run(analyzer, stream, settings, requests, draining, self.responses.clone(), response_to).await;
+            many::run(analyzer, stream, settings, incoming, draining, self.responses.clone(), answered).await;
         match ended {
             Ok(()) => Ok(summary(totals, began)),
             Err(Cut::Requests(failure)) => Err(Ended::Failed(failure)),
@@ -196,8 +209,17 @@ fn opening(first: Option<AnalyzeManyRequest>) -> Result<(AnalyzeManyConfig, Opti
 fn requested(
     message: Result<AnalyzeManyRequest, Status>,
     defaults: &Defaults,
+    permission: &Permission,
 ) -> Result<many::Request<Failure>, Failure> {
-    message.map(|message| convert::request(message, defaults)).map_err(|broken| broken_off(&broken))
+    let request = message.map(|message| convert::request(message, defaults)).map_err(|broken| broken_off(&broken))?;
+    Ok(match request {
+        // Before its first page is fetched. Items are asked about when their turn comes.
+        many::Request::Listing { shown_id, task } => {
+            let allowed = |task| permission.listing(&task).map(|()| task);
+            many::Request::Listing { shown_id, task: task.and_then(allowed) }
+        }
+        item => item,
+    })
 }
 
 /// The requests end with an error of the transport: too large a message, bytes that are none, a connection that broke.
@@ -205,15 +227,16 @@ fn broken_off(status: &Status) -> Failure {
     status::of_the_transport(status.code(), status.message())
 }
 
-fn response_to(answer: Answer<Failure>) -> Result<AnalyzeManyResponse, Status> {
-    Ok(AnalyzeManyResponse { event: Some(Event::Result(result(answer))) })
+fn response_to(answer: Answer<Failure>, caller: &Caller) -> AnalyzeManyResponse {
+    AnalyzeManyResponse { event: Some(Event::Result(result(answer, caller))) }
 }
 
-fn result(answer: Answer<Failure>) -> AnalyzeManyResult {
+fn result(answer: Answer<Failure>, caller: &Caller) -> AnalyzeManyResult {
     let Answer { item_id, item_index, request_id, elapsed, outcome, resume_after } = answer;
+    let call = log::Call { request_id: &request_id, caller, elapsed };
     let outcome = match outcome {
         Ok(analysis) => {
-            log::analyzed(&request_id, elapsed, &analysis);
+            log::analyzed(&call, &analysis);
             Outcome::Analysis(response::analysis(*analysis))
         }
         Err(failure) => {
@@ -221,7 +244,7 @@ fn result(answer: Answer<Failure>) -> AnalyzeManyResult {
                 many::Failure::Refused(failure) => (failure, None),
                 many::Failure::Failed(error) => (status::failure(&error), Some(error)),
             };
-            log::failed(&request_id, elapsed, &failure, cause.as_ref());
+            log::failed(&call, &failure, cause.as_ref());
             Outcome::Error(failure.into_message(Some(&request_id)))
         }
     };

@@ -8,6 +8,7 @@ mod edge;
 mod listener;
 mod log;
 mod many;
+mod permission;
 mod request;
 mod response;
 mod server;

@@ -7,14 +7,16 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     edge::Arrival,
-    log::{self, Unfinished},
+    log::{self, Call, Unfinished},
     many::{self, Results},
+    permission::{Permission, caller_of},
     request, response, status,
 };
 use crate::{
-    domain::{Analysis, DEFAULT_SENSITIVITY_CATEGORIES, ModelProfile},
+    domain::{Analysis, Caller, DEFAULT_SENSITIVITY_CATEGORIES, ModelProfile},
     imaging::MediaType,
     pipeline::{AnalyzeError, Analyzer, Deadline, Failed, Job},
+    policy::Guard,
     proto::{self, image_analysis_service_server::ImageAnalysisService},
 };
 
@@ -22,6 +24,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Service {
     analyzer: Arc<Analyzer>,
+    guard: Guard,
     max_message_bytes: usize,
     max_request_time: Duration,
     draining: Option<watch::Receiver<bool>>,
@@ -29,9 +32,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service that answers within `max_request_time`, whatever a caller allows.
-    pub fn new(analyzer: Arc<Analyzer>, max_message_bytes: usize, max_request_time: Duration) -> Self {
-        Self { analyzer, max_message_bytes, max_request_time, draining: None, cut_off: None }
+    /// A service that lets callers do what `guard` allows, and answers within `max_request_time`, whatever a caller allows.
+    pub fn new(analyzer: Arc<Analyzer>, guard: Guard, max_message_bytes: usize, max_request_time: Duration) -> Self {
+        Self { analyzer, guard, max_message_bytes, max_request_time, draining: None, cut_off: None }
     }
 
     /// The same service, whose streams take nothing more in once `draining` turns true, and whose calls in flight end with
@@ -43,6 +46,11 @@ impl Service {
     /// What does the work.
     pub(crate) fn analyzer(&self) -> &Arc<Analyzer> {
         &self.analyzer
+    }
+
+    /// What `caller` may do here.
+    pub(super) fn permission(&self, caller: Caller) -> Permission {
+        Permission::new(caller, self.guard.clone(), Arc::clone(&self.analyzer))
     }
 
     /// For a request that came past the edge, as in another transport.
@@ -69,12 +77,13 @@ impl Service {
     async fn answer(
         &self,
         request_id: &str,
-        received: Instant,
-        deadline: Deadline,
+        caller: &Caller,
+        Arrival { at: received, deadline }: Arrival,
         message: proto::AnalyzeImageRequest,
     ) -> Result<Analysis, Outcome> {
         let (validate_only, is_callers_id) = (message.validate_only, !message.request_id.is_empty());
         let asked = request::checked(message)?;
+        let pass = self.permission(caller.clone()).try_enter(&asked.source, &asked.options)?;
         let job = Job {
             request_id: request_id.to_owned(),
             is_callers_id,
@@ -86,7 +95,12 @@ impl Service {
             received,
             deadline,
         };
-        self.analyzer.analyze(job).await.map_err(Outcome::from)
+        let outcome = self.analyzer.analyze(job).await;
+        // What a validation tells is what a call would use up.
+        if !validate_only {
+            pass.charge(outcome.as_ref().map_or_else(|failed| &failed.usage, |analysis| &analysis.usage));
+        }
+        outcome.map_err(Outcome::from)
     }
 }
 
@@ -126,26 +140,28 @@ impl ImageAnalysisService for Service {
         request: Request<proto::AnalyzeImageRequest>,
     ) -> Result<Response<proto::AnalyzeImageResponse>, Status> {
         let arrival = request.extensions().get::<Arrival>().copied();
-        let Arrival { at: received, deadline } = arrival.unwrap_or_else(|| self.arriving_now());
+        let arrival = arrival.unwrap_or_else(|| self.arriving_now());
+        let (received, caller) = (arrival.at, caller_of(&request));
         let message = request.into_inner();
         let request_id = match message.request_id.as_str() {
             "" => uuid::Uuid::new_v4().to_string(),
             // Too long an id is refused below; the refusal need not repeat it.
             id => id.chars().take(128).collect(),
         };
-        let unfinished = Unfinished { request_id: &request_id, received };
+        let unfinished = Unfinished { request_id: &request_id, caller: &caller, received };
         let outcome = tokio::select! {
-            outcome = self.answer(&request_id, received, deadline, message) => outcome,
+            outcome = self.answer(&request_id, &caller, arrival, message) => outcome,
             () = self.cut_off() => Err(Outcome::from(status::draining())),
         };
         std::mem::forget(unfinished);
+        let call = Call { request_id: &request_id, caller: &caller, elapsed: received.elapsed() };
         match outcome {
             Ok(analysis) => {
-                log::analyzed(&request_id, received.elapsed(), &analysis);
+                log::analyzed(&call, &analysis);
                 Ok(Response::new(proto::AnalyzeImageResponse { analysis: Some(response::analysis(analysis)) }))
             }
             Err(Outcome { failure, cause }) => {
-                log::failed(&request_id, received.elapsed(), &failure, cause.as_ref());
+                log::failed(&call, &failure, cause.as_ref());
                 Err(failure.into_status(Some(&request_id)))
             }
         }
@@ -157,16 +173,16 @@ impl ImageAnalysisService for Service {
         &self,
         request: Request<Streaming<proto::AnalyzeManyRequest>>,
     ) -> Result<Response<Results>, Status> {
-        many::open(self, request).map(Response::new).map_err(|failure| {
-            log::failed("", Duration::ZERO, &failure, None);
-            failure.into_status(None)
-        })
+        let caller = caller_of(&request);
+        many::open(self, &caller, request).map(Response::new).map_err(|failure| turned_away(&caller, failure))
     }
 
     async fn get_capabilities(
         &self,
-        _request: Request<proto::GetCapabilitiesRequest>,
+        request: Request<proto::GetCapabilitiesRequest>,
     ) -> Result<Response<proto::GetCapabilitiesResponse>, Status> {
+        let permission = self.permission(caller_of(&request));
+        permission.known().map_err(|failure| turned_away(&permission.caller, failure))?;
         let limits = self.analyzer.limits();
         let models = self.analyzer.models();
         Ok(Response::new(proto::GetCapabilitiesResponse {
@@ -180,10 +196,17 @@ impl ImageAnalysisService for Service {
             models: models
                 .rows()
                 .enumerate()
+                .filter(|(_, (_, model))| permission.offers(model))
                 .map(|(row, (alias, model))| capabilities(alias, model, row == 0))
                 .collect(),
         }))
     }
+}
+
+/// The status of a call that is refused before it has an id.
+fn turned_away(caller: &Caller, failure: status::Failure) -> Status {
+    log::failed(&Call { request_id: "", caller, elapsed: Duration::ZERO }, &failure, None);
+    failure.into_status(None)
 }
 
 fn capabilities(alias: &str, model: &ModelProfile, is_default: bool) -> proto::ModelCapabilities {

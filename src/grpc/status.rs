@@ -3,6 +3,7 @@
 //! A caller's message names what is wrong and what to do. It never repeats what AWS or a model said, which may hold parts
 //! of the request: that goes to the log. A status travels in HTTP/2 headers, so everything in it is kept short.
 
+mod caller;
 mod identity;
 mod image;
 mod listing;
@@ -19,6 +20,7 @@ use tonic_types::pb;
 pub(super) use self::identity::unidentified;
 use super::{response::duration, violations::Violation};
 use crate::{domain::MissingCause, pipeline::AnalyzeError};
+pub(super) use caller::{denied, refused};
 
 /// The `domain` of every `ErrorInfo`.
 pub(super) const DOMAIN: &str = "sightline";
@@ -32,12 +34,14 @@ const MAX_DETAILS_BYTES: usize = 1700;
 pub(super) struct Failure {
     code: Code,
     reason: &'static str,
-    message: String,
+    message: Box<str>,
     metadata: Vec<(&'static str, String)>,
     details: Vec<Any>,
     retry_after: Option<Duration>,
     /// Also tell gRPC's own retries in the clients when to come back.
     pushback: bool,
+    /// For the log: what a policy did not let the caller do.
+    denied: Option<Box<str>>,
 }
 
 impl Failure {
@@ -45,17 +49,27 @@ impl Failure {
         Self {
             code,
             reason,
-            message: message.into(),
+            message: message.into().into(),
             metadata: Vec::new(),
             details: Vec::new(),
             retry_after: None,
             pushback: false,
+            denied: None,
         }
     }
 
     /// For the log: code and reason.
     pub(super) fn summary(&self) -> (Code, &'static str) {
         (self.code, self.reason)
+    }
+
+    /// For the log: what a policy did not let the caller do.
+    pub(super) fn denied(&self) -> Option<&str> {
+        self.denied.as_deref()
+    }
+
+    fn denying(self, what: impl std::fmt::Display) -> Self {
+        Self { denied: Some(what.to_string().into()), ..self }
     }
 
     fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {

@@ -15,7 +15,7 @@ use crate::support::{
     service::{assert_error, connect, content, describe, label, object, photo},
 };
 
-type Environment = Vec<(&'static str, String)>;
+pub type Environment = Vec<(&'static str, String)>;
 
 /// The binary, with none of the caller's own AWS or Sightline variables.
 pub fn command() -> Command {
@@ -40,7 +40,7 @@ pub fn without_aws() -> Environment {
 }
 
 /// AWS at two endpoints, with a key for both.
-fn aws_at(s3: String, bedrock: String) -> Environment {
+pub fn aws_at(s3: String, bedrock: String) -> Environment {
     let mut environment = without_aws();
     environment.extend([
         ("AWS_ENDPOINT_URL_S3", s3),
@@ -121,7 +121,7 @@ async fn awss_own_variables_point_the_server_anywhere() {
 }
 
 /// An endpoint that nobody listens on.
-fn nobody() -> String {
+pub fn nobody() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }

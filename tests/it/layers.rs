@@ -44,6 +44,11 @@ const LAYERS: &[Layer] = &[
         knows: &["answer", "catalog", "domain", "imaging", "prompt"],
         never: &["aws_*", "hyper", "std::env", "std::fs", "std::net", "tonic", "tonic_types"],
     },
+    Layer {
+        name: "policy",
+        knows: &["domain"],
+        never: &["aws_*", "http", "hyper", "std::env", "tonic", "tonic_types"],
+    },
     Layer { name: "adapters", knows: PORTS, never: &["tonic", "tonic_types"] },
     Layer { name: "proto", knows: &[], never: &["aws_*"] },
     // The one web page it reads, a JWKS, comes by the HTTP client that the SDKs bring along.
@@ -55,24 +60,35 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "grpc",
         // What the status map and the capabilities report of pictures is the core's own vocabulary.
-        knows: &["domain", "identity", "imaging::ImageError", "imaging::MediaType", "json_schema", "pipeline", "proto"],
+        knows: &[
+            "domain",
+            "identity",
+            "imaging::ImageError",
+            "imaging::MediaType",
+            "json_schema",
+            "pipeline",
+            "policy",
+            "proto",
+        ],
         never: &["aws_*"],
     },
     Layer { name: "embedded", knows: &["domain"], never: &["tonic", "tonic_types"] },
-    Layer { name: "config", knows: &["catalog", "domain", "identity", "pipeline"], never: &["aws_*"] },
+    Layer { name: "config", knows: &["catalog", "domain", "identity", "pipeline", "policy"], never: &["aws_*"] },
     Layer { name: "telemetry", knows: &["config"], never: &["aws_*"] },
     Layer {
         name: "app",
-        knows: &["adapters", "config", "domain", "embedded", "grpc", "identity", "pipeline"],
+        knows: &["adapters", "config", "domain", "embedded", "grpc", "identity", "pipeline", "policy"],
         never: &[],
     },
-    Layer { name: "serve", knows: &["adapters", "app", "config", "embedded", "grpc"], never: &[] },
+    Layer { name: "check", knows: &["adapters::Clients", "domain", "pipeline", "prompt::Prompt"], never: &["tonic"] },
+    Layer { name: "serve", knows: &["adapters", "app", "check", "config", "embedded", "grpc", "policy"], never: &[] },
     Layer {
         name: "cli",
         knows: &[
             "adapters",
             "app",
             "catalog",
+            "check",
             "config",
             "domain",
             "embedded",

@@ -9,6 +9,7 @@
 
 mod boxes;
 mod browser;
+mod check;
 mod command;
 mod command_many;
 mod contract;
@@ -28,6 +29,7 @@ mod many_listing;
 mod many_mix;
 mod many_pressure;
 mod models;
+mod policy;
 mod prompts;
 mod request_ids;
 mod rereads;

@@ -11,9 +11,12 @@ use tonic_types::pb;
 use walkdir::WalkDir;
 
 use super::{failure, globs::Glob};
-use crate::cli::{
-    plain,
-    source::{Source, SourceError, split_object},
+use crate::{
+    cli::{
+        plain,
+        source::{Source, SourceError},
+    },
+    domain::ObjectRef,
 };
 
 /// What the server decodes, by the ends of names.
@@ -76,7 +79,7 @@ impl FromStr for Spec {
                 object @ Source::Object { .. } => Self::Object(object),
             });
         };
-        let (bucket, prefix) = split_object(address).unwrap_or((address, ""));
+        let (bucket, prefix) = ObjectRef::split(address).unwrap_or((address, ""));
         if bucket.is_empty() {
             return Err(SourceError::IncompleteObject(plain::line(text)));
         }

@@ -3,9 +3,10 @@ use std::time::Duration;
 use super::*;
 use crate::{
     answer::Unreadable,
-    domain::{ObjectRef, Size},
+    domain::{Caller, ObjectRef, Size},
     imaging::ImageError,
     pipeline::{ModelError, Stage, StoreError},
+    policy::{Denied, Limit, LimitReached, Refused},
 };
 
 fn decoded(status: &Status) -> pb::Status {
@@ -98,12 +99,31 @@ fn every_error() -> Vec<AnalyzeError> {
     ]
 }
 
+/// What a policy refuses.
+fn every_refusal() -> Vec<Failure> {
+    let caller = Caller::named("spiffe://example.org/ns/shop/sa/web");
+    let limited = |limit, seconds| {
+        let reached = LimitReached { limit, retry_after: Duration::from_secs(seconds) };
+        refused(&caller, &Refused::Limit(reached))
+    };
+    vec![
+        denied(&caller, &Denied::NoRule),
+        denied(&Caller::anonymous(), &Denied::NoRule),
+        refused(&caller, &Refused::Denied(Denied::ObjectNotAllowed { bucket: "photos".into() })),
+        denied(&caller, &Denied::InlineNotAllowed),
+        denied(&caller, &Denied::ModelNotAllowed { model: "global.anthropic.claude-opus-5".into() }),
+        limited(Limit::RequestsPerSecond(0.5), 2),
+        limited(Limit::InFlight(8), 1),
+        limited(Limit::TokensPerDay(5_000_000), 3600),
+    ]
+}
+
 /// What callers see of every error: a change here is a change of the contract.
 #[test]
 fn the_whole_map() {
     let mut lines = Vec::new();
-    for error in every_error() {
-        let status = failure(&error).into_status(Some("r-1"));
+    for failure in every_error().iter().map(failure).chain(every_refusal()) {
+        let status = failure.into_status(Some("r-1"));
         let kinds: Vec<_> = decoded(&status)
             .details
             .iter()
@@ -126,13 +146,46 @@ fn no_status_repeats_what_aws_or_a_model_said() {
 }
 
 #[test]
-fn only_throttling_pushes_back() {
-    let pushback = |error| {
-        let status = failure(&error).into_status(None);
+fn only_throttling_and_limits_push_back() {
+    let pushback = |failure: Failure| {
+        let status = failure.into_status(None);
         status.metadata().get("grpc-retry-pushback-ms").map(|value| value.to_str().unwrap().to_owned())
     };
-    assert_eq!(pushback(model(ModelError::Throttled)).as_deref(), Some("2000"));
-    assert_eq!(pushback(store(StoreError::Unavailable { detail: String::new() })), None);
+    assert_eq!(pushback(failure(&model(ModelError::Throttled))).as_deref(), Some("2000"));
+    assert_eq!(pushback(failure(&store(StoreError::Unavailable { detail: String::new() }))), None);
+    let refusals: Vec<_> = every_refusal().into_iter().map(pushback).collect();
+    let times = ["2000", "1000", "3600000"].map(|time| Some(time.to_owned()));
+    assert_eq!(refusals, [vec![None; 5], times.to_vec()].concat());
+}
+
+#[test]
+fn a_refusal_names_what_was_asked_for_and_by_whom() {
+    let metadata: Vec<_> = every_refusal()
+        .into_iter()
+        .map(|failure| {
+            let info = error_info(&failure.into_status(None));
+            let mut entries: Vec<_> = info.metadata.into_iter().filter(|(key, _)| key != "caller").collect();
+            entries.sort();
+            entries.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    let expected = [
+        "what=service",
+        "what=service",
+        "bucket=photos what=object",
+        "what=inline",
+        "model=global.anthropic.claude-opus-5 what=model",
+        "limit=requests_per_second",
+        "limit=max_in_flight",
+        "limit=tokens_per_day",
+    ];
+    assert_eq!(metadata, expected);
+    let caller = Caller::named("c".repeat(2048));
+    let denials =
+        [Denied::ObjectNotAllowed { bucket: "b".repeat(2048) }, Denied::ModelNotAllowed { model: "m".repeat(2048) }];
+    for denial in denials {
+        fits(&denied(&caller, &denial).into_status(Some(&"i".repeat(128))));
+    }
 }
 
 #[test]

@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use super::{
-    Analyzer, Cut, Failure, Listed, ListingTask, MAX_ITEM_IDS, MAX_LEAD, OpenStream, Request, Seated, Settings, Slot,
-    Source, Task, listing::Walk, outbox::Watermark,
+    Admitted, Analyzer, Cut, Failure, Gate, Listed, ListingTask, MAX_ITEM_IDS, MAX_LEAD, OpenStream, Request, Seated,
+    Settings, Source, Task, listing::Walk, outbox::Watermark,
 };
 use crate::{domain::ObjectRef, pipeline::error::AnalyzeError};
 
@@ -31,7 +31,7 @@ pub(super) struct Entry<R> {
 }
 
 pub(super) enum Work<R> {
-    Begin(Box<Task>, Slot),
+    Begin(Admitted),
     Fail(Failure<R>),
 }
 
@@ -42,6 +42,7 @@ pub(super) struct Intake<R> {
     settings: Settings,
     /// Whether items are still begun.
     stopped: Arc<AtomicBool>,
+    gate: Arc<dyn Gate<R>>,
     seats: Arc<Semaphore>,
     seen: Seen,
     next_index: u64,
@@ -63,6 +64,7 @@ impl<R: Send> Intake<R> {
         stream: OpenStream,
         settings: Settings,
         stopped: Arc<AtomicBool>,
+        gate: Arc<dyn Gate<R>>,
         entries: mpsc::Sender<Entry<R>>,
     ) -> Self {
         let seats = Arc::new(Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)));
@@ -71,6 +73,7 @@ impl<R: Send> Intake<R> {
             stream,
             settings,
             stopped,
+            gate,
             seats,
             seen: Seen::default(),
             next_index: 0,
@@ -154,11 +157,16 @@ impl<R: Send> Intake<R> {
         Seated { item_id, item_index, received: Instant::now(), listed, _seat: seat }
     }
 
-    /// Waits for a place in the process, and for room for bytes that are held already.
+    /// Waits to be let in, for a place in the process, and for room for bytes that are held already. Whoever waits to be let
+    /// in has nothing that others need.
     async fn admit(&self, mut task: Task) -> Work<R> {
         if self.stopped.load(Ordering::Relaxed) {
             return Work::Fail(Failure::Failed(AnalyzeError::Aborted));
         }
+        let pass = match self.gate.enter(&task).await {
+            Ok(pass) => pass,
+            Err(refusal) => return Work::Fail(Failure::Refused(refusal)),
+        };
         let admitted = async {
             let mut slot = self.stream.enter().await?;
             if let Source::Content(bytes) = &mut task.source {
@@ -170,7 +178,7 @@ impl<R: Send> Intake<R> {
             Ok(slot)
         };
         match admitted.await {
-            Ok(slot) => Work::Begin(Box::new(task), slot),
+            Ok(slot) => Work::Begin(Admitted { task: Box::new(task), slot, pass }),
             Err(error) => Work::Fail(Failure::Failed(error)),
         }
     }

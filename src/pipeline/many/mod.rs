@@ -7,6 +7,7 @@
 //! Every item works in a task of its own, so a panic is that item's. Dropping the future of [`run`] ends them all, and what
 //! they do upstream.
 
+mod gate;
 mod intake;
 mod listing;
 mod outbox;
@@ -31,8 +32,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Analyzer, Deadline, Failed, Job, OpenStream, Slot, Source, error::AnalyzeError};
+use super::{Analyzer, Deadline, Failed, Job, OpenStream, Source, error::AnalyzeError};
 use crate::domain::{Analysis, Features, Options, Usage};
+use gate::Admitted;
+pub use gate::{Gate, Incoming, Pass};
 use intake::{Entry, Intake, Work};
 pub use listing::Listing;
 use outbox::{Outbox, Watermark};
@@ -169,7 +172,7 @@ pub enum Cut<R> {
     Gone,
 }
 
-/// Works on `requests` in an open `stream`, until they end and all are answered, or `draining` resolves and what is in flight
+/// Works on requests in an open `stream`, until they end and all are answered, or `draining` resolves and what is in flight
 /// is answered. Answers go out as what `message` makes of them; `out` bounds how many wait for the transport.
 ///
 /// # Errors
@@ -178,14 +181,15 @@ pub async fn run<R: Send + 'static, T: Send>(
     analyzer: Arc<Analyzer>,
     stream: OpenStream,
     settings: Settings,
-    requests: impl Stream<Item = Result<Request<R>, R>> + Send,
+    incoming: Incoming<impl Stream<Item = Result<Request<R>, R>> + Send, R>,
     draining: impl Future<Output = ()> + Send,
     out: mpsc::Sender<T>,
     message: impl Fn(Answer<R>) -> T + Send,
 ) -> (Totals, Result<(), Cut<R>>) {
+    let Incoming { requests, gate } = incoming;
     let (entries, received) = mpsc::channel(1);
     let stopped = Arc::new(AtomicBool::new(false));
-    let intake = Intake::new(Arc::clone(&analyzer), stream, settings.clone(), Arc::clone(&stopped), entries);
+    let intake = Intake::new(Arc::clone(&analyzer), stream, settings.clone(), Arc::clone(&stopped), gate, entries);
     let intake = intake.run(requests, draining);
     let driver = Driver {
         analyzer,
@@ -278,12 +282,12 @@ impl<R: Send + 'static> Driver<R> {
         let Entry { mut item, work } = entry;
         match work {
             _ if self.stopped.load(Ordering::Relaxed) => self.fail(item, Failure::Failed(AnalyzeError::Aborted)),
-            Work::Begin(task, slot) => {
+            Work::Begin(Admitted { task, slot, pass }) => {
                 if let Some(Listed { watermark, lead }) = &mut item.listed {
                     watermark.begun(item.item_index, &item.item_id, lead.take());
                 }
                 let (analyzer, job) = (Arc::clone(&self.analyzer), self.job(&item, *task));
-                let task = self.tasks.spawn(async move { analyzer.analyze_in(slot, job).await });
+                let task = self.tasks.spawn(gate::work(analyzer, slot, pass, job));
                 self.running.insert(task.id(), item);
             }
             Work::Fail(failure) => self.fail(item, failure),

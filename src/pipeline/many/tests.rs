@@ -107,6 +107,31 @@ fn listing(start_after: &str, prompt: &str) -> Request<String> {
 
 type Answers = Vec<Answer<String>>;
 
+/// Lets everything in but what asks to be refused, and counts the tokens that are charged.
+#[derive(Default, Clone)]
+struct Door(Arc<AtomicUsize>);
+
+#[async_trait]
+impl Gate<String> for Door {
+    async fn enter(&self, task: &Task) -> Result<Box<dyn Pass>, String> {
+        match task.features.prompt.as_deref() {
+            Some("forbidden") => Err("not allowed".to_owned()),
+            _ => Ok(Box::new(self.clone())),
+        }
+    }
+}
+
+impl Pass for Door {
+    fn charge(&self, usage: &Usage) {
+        self.0.fetch_add(usize::try_from(usage.output_tokens).unwrap(), Ordering::Relaxed);
+    }
+}
+
+/// Requests behind an open door.
+fn open<S>(requests: S) -> Incoming<S, String> {
+    Incoming { requests, gate: Arc::new(Door::default()) }
+}
+
 /// Everything that comes out, with nobody draining and a reader that reads.
 async fn all(
     analyzer: Arc<Analyzer>,
@@ -115,7 +140,8 @@ async fn all(
 ) -> (Answers, Totals, Result<(), Cut<String>>) {
     let (out, mut answers) = mpsc::channel(1);
     let stream = analyzer.admission().open_stream().unwrap();
-    let running = run(analyzer, stream, settings, stream::iter(requests), std::future::pending(), out, |answer| answer);
+    let running =
+        run(analyzer, stream, settings, open(stream::iter(requests)), std::future::pending(), out, |answer| answer);
     let reading = async {
         let mut all = Vec::new();
         while let Some(answer) = answers.recv().await {
@@ -161,6 +187,26 @@ async fn what_a_refusal_cost_is_in_the_totals() {
 }
 
 #[tokio::test]
+async fn an_item_that_is_not_let_in_fails_alone_and_what_others_used_is_charged() {
+    let prompts = ["say", "forbidden", "refuse", "fail", "say"];
+    let requests = prompts.iter().enumerate().map(|(index, prompt)| Ok(item(&index.to_string(), prompt)));
+    let (model, door) = (Arc::default(), Door::default());
+    let (out, mut answers) = mpsc::channel(8);
+    let settings = settings(Order::AsRequested, OnFailure::Continue, 1);
+    let analyzer = analyzer(&model, &[]);
+    let stream = analyzer.admission().open_stream().unwrap();
+    let incoming = Incoming { requests: stream::iter(requests), gate: Arc::new(door.clone()) };
+    let (totals, ended) = run(analyzer, stream, settings, incoming, std::future::pending(), out, |answer| answer).await;
+    assert_eq!((totals.succeeded, totals.failed, ended), (2, 3, Ok(())));
+    let mut told = Vec::new();
+    while let Some(answer) = answers.recv().await {
+        told.push(outcome(&answer));
+    }
+    assert_eq!(told, ["ok", "refused", "model", "model", "ok"]);
+    assert_eq!(door.0.load(Ordering::Relaxed), 9, "the failure that was answered cost as much as an answer");
+}
+
+#[tokio::test]
 async fn after_a_failure_the_rest_is_aborted_and_the_watermark_stays_before_it() {
     let keys = ["1.jpg", "2.jpg", "3-missing.jpg", "4.jpg", "5.txt", "6.jpg", "7.jpg"];
     let model = Arc::default();
@@ -201,7 +247,7 @@ async fn draining_answers_what_was_begun() {
     let draining = async { draining.await.unwrap_or_default() };
     let analyzer = analyzer(&Arc::default(), &[]);
     let stream = analyzer.admission().open_stream().unwrap();
-    let running = tokio::spawn(run(analyzer, stream, settings, requests, draining, out, |answer| answer));
+    let running = tokio::spawn(run(analyzer, stream, settings, open(requests), draining, out, |answer| answer));
     let first: Answer<String> = answers.recv().await.unwrap();
     assert_eq!(outcome(&first), "ok");
     drain.send(()).unwrap();
@@ -219,7 +265,7 @@ async fn draining_in_the_middle_of_the_last_listing_is_no_good_end() {
     let draining = async { draining.await.unwrap_or_default() };
     let analyzer = analyzer(&Arc::default(), &KEYS);
     let stream = analyzer.admission().open_stream().unwrap();
-    let running = tokio::spawn(run(analyzer, stream, settings, requests, draining, out, |answer| answer));
+    let running = tokio::spawn(run(analyzer, stream, settings, open(requests), draining, out, |answer| answer));
     let first: Answer<String> = answers.recv().await.unwrap();
     assert_eq!(first.item_index, 0);
     drain.send(()).unwrap();
@@ -245,7 +291,7 @@ async fn nothing_is_begun_beyond_the_seats_of_a_reader_who_does_not_read() {
     let settings = settings(Order::AsCompleted, OnFailure::Continue, 5);
     let analyzer = analyzer(&model, &[]);
     let stream = analyzer.admission().open_stream().unwrap();
-    let running = run(analyzer, stream, settings, requests, std::future::pending(), out, |answer| answer);
+    let running = run(analyzer, stream, settings, open(requests), std::future::pending(), out, |answer| answer);
     let mut running = std::pin::pin!(running);
     let asked = async {
         while model.0.load(Ordering::Relaxed) < 6 {

@@ -7,6 +7,7 @@ use sightline::{
     adapters::{Endpoints, StaticCredentials},
     app::App,
     config::ServerArgs,
+    policy::Watch,
     proto::{
         AnalyzeImageRequest, Features, ImageAnalysis, ImageSource, S3Object,
         image_analysis_service_client::ImageAnalysisServiceClient, image_source::Source,
@@ -27,6 +28,8 @@ pub struct Service {
     pub s3: S3,
     pub bedrock: Bedrock,
     pub running: Running,
+    /// The watch over the policy file, when a flag names one.
+    pub policy: Option<Watch>,
     client: Client,
 }
 
@@ -63,10 +66,11 @@ impl Service {
         let flags = ["sightline", "--listen", "127.0.0.1:0"].iter().chain(uncached).chain(flags);
         let config = Flags::parse_from(flags).server.config().unwrap();
         let app = App::new(&config, Some(&endpoints)).await.unwrap();
+        let policy = app.policy().cloned();
         let running = serve::start(config.listen, app).await.unwrap();
         // A server that speaks TLS answers no client of this kind.
         let client = if flags_say_tls { connect_lazily(running.address) } else { connect(running.address).await };
-        Self { s3, bedrock, running, client }
+        Self { s3, bedrock, running, policy, client }
     }
 
     /// A client on a connection of the service's own.
