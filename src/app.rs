@@ -6,7 +6,8 @@ use crate::{
     adapters::{self, BedrockModel, Clients, Endpoints, S3Store},
     config::Config,
     domain::ModelProfile,
-    grpc::{Service, Transport},
+    grpc::{Readiness, Service, Transport},
+    metrics::Metrics,
     pipeline::Analyzer,
 };
 
@@ -43,6 +44,7 @@ pub struct App {
     pub(crate) service: Service,
     pub(crate) transport: Transport,
     pub(crate) clients: Clients,
+    metrics: Arc<Metrics>,
 }
 
 impl App {
@@ -51,12 +53,30 @@ impl App {
         let clients = adapters::connect(endpoints, config.request_timeout).await;
         let store = S3Store::new(clients.s3.clone());
         let model = BedrockModel::new(clients.bedrock.clone(), clients.region.clone(), &models_of(config));
-        let analyzer = Analyzer::new(Arc::new(store), Arc::new(model), config.models.clone(), config.limits.clone());
+        let metrics = Arc::new(Metrics::default());
+        let (models, limits) = (config.models.clone(), config.limits.clone());
+        let analyzer = Analyzer::new(Arc::new(store), Arc::new(model), models, limits, Arc::clone(&metrics));
         Self {
             service: Service::new(Arc::new(analyzer), config.max_message_bytes, config.request_timeout),
-            transport: Transport { max_message_bytes: config.max_message_bytes, drain_timeout: config.drain_timeout },
+            transport: Transport {
+                max_message_bytes: config.max_message_bytes,
+                drain_timeout: config.drain_timeout,
+                drain_pause: config.drain_pause,
+                readiness: Readiness::starting(Arc::clone(&metrics)),
+            },
             clients,
+            metrics,
         }
+    }
+
+    /// What the service counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Whether the service takes calls.
+    pub fn readiness(&self) -> &Readiness {
+        &self.transport.readiness
     }
 }
 

@@ -15,7 +15,8 @@
 //! - [`adapters`]: the ports on AWS.
 //! - [`grpc`]: the transport and the one map from error to status, over the generated [`proto`].
 //! - [`embedded`]: S3 over a folder and a Bedrock endpoint with a real detector, for running without AWS.
-//! - [`config`], [`telemetry`], [`app`] (the only place that names all concrete types), [`serve`], [`cli`].
+//! - [`metrics`] and [`spans`]: what is counted and what is traced, each in one place.
+//! - [`config`], [`telemetry`], [`admin`], [`app`] (the only place that names all concrete types), [`serve`], [`cli`].
 //!
 //! What always holds: a box is inside the upright picture and never empty; a feature is answered if and only if it was
 //! asked for and could be read; what was changed is said; every error has one code and one reason; dropping a request
@@ -31,6 +32,8 @@ pub mod prompt;
 #[cfg(feature = "server")]
 pub mod adapters;
 #[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
 pub mod app;
 #[cfg(feature = "server")]
 pub mod cli;
@@ -41,10 +44,14 @@ pub mod embedded;
 #[cfg(feature = "server")]
 pub mod grpc;
 #[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
 pub mod pipeline;
 #[cfg(feature = "server")]
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod serve;
+#[cfg(feature = "server")]
+pub mod spans;
 #[cfg(feature = "server")]
 pub mod telemetry;

@@ -20,7 +20,7 @@ pub async fn run(
     app: App,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let App { service, transport, clients } = app;
+    let App { service, transport, clients, .. } = app;
     let ready = credentials(clients);
     grpc::serve(listener, service, transport, ready, shutdown).await.map_err(|error| anyhow::anyhow!(error))
 }

@@ -4,6 +4,7 @@
 //! them, and `sightline config` shows them.
 
 mod models;
+mod operations;
 mod report;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{
     pipeline::{Limits, RetryPolicy},
 };
 pub use models::ConfigError;
+pub use operations::{AdminAddress, OperationsArgs, OtlpEndpoint};
 pub use report::report;
 
 /// Settings of the server.
@@ -110,6 +112,10 @@ pub struct ServerArgs {
     #[arg(long, env = "SIGHTLINE_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = time)]
     pub drain_timeout: Duration,
 
+    /// How the server is operated.
+    #[command(flatten)]
+    pub operations: OperationsArgs,
+
     /// What to log: a level, or directives such as `sightline=debug,tonic=info`.
     #[arg(long, env = "SIGHTLINE_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
@@ -150,6 +156,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// Longest wait for calls in flight once told to stop.
     pub drain_timeout: Duration,
+    /// Time for which calls are still served after health has said NOT_SERVING.
+    pub drain_pause: Duration,
     /// The embedded stack: `Some(None)` is one over a temporary folder.
     pub embedded: Option<Option<PathBuf>>,
 }
@@ -177,6 +185,7 @@ impl ServerArgs {
             max_message_bytes: usize::try_from(self.max_message_bytes.as_u64()).unwrap_or(usize::MAX),
             request_timeout: self.request_timeout,
             drain_timeout: self.drain_timeout,
+            drain_pause: self.operations.drain_pause,
             embedded,
         })
     }

@@ -66,6 +66,10 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         ("cache_bytes", config.limits.cache_bytes.to_string()),
         ("cache_ttl", time(config.limits.cache_ttl)),
         ("drain_timeout", time(config.drain_timeout)),
+        ("drain_pause", time(config.drain_pause)),
+        ("admin_listen", args.operations.admin_listen.to_string()),
+        ("otlp_endpoint", collector(args)),
+        ("trace_ratio", args.operations.trace_ratio.to_string()),
         ("log", args.log.clone()),
         ("log_format", format!("{:?}", args.log_format).to_lowercase()),
     ];
@@ -89,6 +93,15 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         }
     }
     Ok(text)
+}
+
+/// Where traces go.
+fn collector(args: &ServerArgs) -> String {
+    match args.operations.collector() {
+        Ok(Some(endpoint)) => show(endpoint.as_str(), Shown::Url),
+        Ok(None) => "none".to_owned(),
+        Err(error) => error,
+    }
 }
 
 /// What a request may name beside the default.

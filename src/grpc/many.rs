@@ -18,13 +18,14 @@ use tonic::{Request, Status, Streaming};
 use super::{
     deadline,
     edge::Entered,
-    log,
+    log, observe,
     request::many::{self as convert, Defaults, StreamLimits},
     response,
     service::Service,
     status::{self, Failure},
 };
 use crate::{
+    domain::Caller,
     pipeline::{
         AnalyzeError, OpenStream, Stage,
         many::{self, Answer, Cut, Totals},
@@ -33,6 +34,7 @@ use crate::{
         AnalyzeManyConfig, AnalyzeManyRequest, AnalyzeManyResponse, AnalyzeManyResult, AnalyzeManySummary,
         analyze_many_request::Payload, analyze_many_response::Event, analyze_many_result::Outcome,
     },
+    spans,
 };
 
 /// Answers that wait for the transport. Few: the seats of a stream bound the work, and this only keeps the transport from
@@ -80,17 +82,19 @@ pub(super) fn open(service: &Service, request: Request<Streaming<AnalyzeManyRequ
     let (sender, responses) = mpsc::channel(WAITING_ANSWERS);
     let call = Call {
         service: service.clone(),
+        caller: observe::caller(request.extensions()),
         stream_id: uuid::Uuid::new_v4().to_string(),
         opened: Instant::now(),
         responses: sender,
     };
-    tokio::spawn(call.work(request.into_inner(), stream, time_limit));
+    tokio::spawn(spans::carried(call.work(request.into_inner(), stream, time_limit)));
     Ok(Results { responses, is_complete: false, _in_flight: in_flight })
 }
 
 /// One stream.
 struct Call {
     service: Service,
+    caller: Caller,
     stream_id: String,
     opened: Instant,
     responses: mpsc::Sender<Result<AnalyzeManyResponse, Status>>,
@@ -154,12 +158,15 @@ impl Call {
         };
         let began = Instant::now();
         let (config, first) = opening(first)?;
-        let (settings, defaults) = convert::settings(self.stream_id.clone(), config, self.limits())?;
+        let (settings, defaults) =
+            convert::settings(self.stream_id.clone(), self.caller.clone(), config, self.limits())?;
         let messages = futures_util::stream::iter(first.map(Ok)).chain(messages);
         let requests = messages.map(move |message| requested(message, &defaults));
         let (analyzer, draining) = (Arc::clone(self.service.analyzer()), self.service.draining());
+        let metrics = Arc::clone(analyzer.metrics());
+        let respond = move |answer| observe::item(&metrics, response_to(answer));
         let (totals, ended) =
-            many::run(analyzer, stream, settings, requests, draining, self.responses.clone(), response_to).await;
+            many::run(analyzer, stream, settings, requests, draining, self.responses.clone(), respond).await;
         match ended {
             Ok(()) => Ok(summary(totals, began)),
             Err(Cut::Requests(failure)) => Err(Ended::Failed(failure)),

@@ -5,6 +5,8 @@ mod deadline;
 mod edge;
 mod log;
 mod many;
+mod observe;
+mod readiness;
 mod request;
 mod response;
 mod server;
@@ -12,6 +14,7 @@ mod service;
 mod status;
 mod violations;
 
+pub use readiness::{Readiness, State};
 pub use server::{Transport, serve};
 pub use service::Service;
 

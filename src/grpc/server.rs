@@ -12,8 +12,9 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Service,
+    Readiness, Service, State,
     edge::{EdgeLayer, InFlight},
+    observe::ObserveLayer,
     status,
 };
 use crate::proto::{self, image_analysis_service_server::ImageAnalysisServiceServer};
@@ -25,6 +26,10 @@ pub struct Transport {
     pub max_message_bytes: usize,
     /// Longest wait for calls in flight once the server is told to stop.
     pub drain_timeout: Duration,
+    /// Time for which calls are still served once health has said NOT_SERVING.
+    pub drain_pause: Duration,
+    /// Who wants to know whether the server takes calls.
+    pub readiness: Readiness,
 }
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -43,7 +48,7 @@ const MAX_PENDING_RESETS: usize = 64;
 /// Time for the last answers to reach their callers.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Serves until `shutdown` resolves, then stops accepting and lets calls in flight finish within the drain timeout.
+/// Serves until `shutdown` resolves, says so for the drain pause, then stops accepting and lets calls in flight finish within the drain timeout.
 /// Health answers SERVING once `ready` has resolved.
 ///
 /// # Errors
@@ -57,13 +62,14 @@ pub async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::NotServing).await;
+    let observe = ObserveLayer(std::sync::Arc::clone(service.analyzer().metrics()));
     let in_flight = InFlight::new();
     let edge = EdgeLayer { longest: service.max_request_time(), in_flight: in_flight.clone() };
     let (cut, cut_off) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let analysis = ImageAnalysisServiceServer::new(service.until(stopped.clone(), cut_off))
         .max_decoding_message_size(transport.max_message_bytes);
-    let draining = drain(health.clone(), ready, shutdown, stop);
+    let draining = drain(health.clone(), transport.readiness.clone(), ready, shutdown, transport.drain_pause, stop);
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -75,6 +81,8 @@ pub async fn serve(
         // -- the layers, outermost first --
         // A panic is one call's INTERNAL, never the connection's end.
         .layer(CatchPanicLayer::custom(on_panic as fn(Box<dyn Any + Send>) -> Response<Body>))
+        // Metrics and the trace, of whatever the layers below answer.
+        .layer(observe)
         // Arrival, deadline, and details for the transport's own errors.
         .layer(edge)
         .add_service(health_service)
@@ -100,8 +108,10 @@ fn incoming(listener: TcpListener) -> TcpIncoming {
 /// Health and the stop signal, for the life of the server. Never resolves: the server's own end does.
 async fn drain(
     health: HealthReporter,
+    readiness: Readiness,
     ready: impl Future<Output = ()>,
     shutdown: impl Future<Output = ()>,
+    pause: Duration,
     stop: watch::Sender<bool>,
 ) {
     tokio::pin!(shutdown);
@@ -111,11 +121,18 @@ async fn drain(
     };
     if !stopped_early {
         set_health(&health, ServingStatus::Serving).await;
+        readiness.set(State::Serving);
         tracing::info!("serving");
         shutdown.await;
     }
-    tracing::info!("draining");
+    tracing::info!(?pause, "draining");
+    readiness.set(State::Draining);
     set_health(&health, ServingStatus::NotServing).await;
+    // Those who balance load learn of it in their own time, and until then send calls here. Nobody sends any to a server that
+    // was never ready.
+    if !stopped_early && !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
     stop.send_replace(true);
     std::future::pending().await
 }
@@ -163,4 +180,49 @@ fn on_panic(_panic: Box<dyn Any + Send>) -> Response<Body> {
     // The panic hook has logged where; the payload may hold anything.
     tracing::error!("a handler panicked");
     status::internal().into_status(None).into_http()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::{sync::oneshot, time::Instant};
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    const PAUSE: Duration = Duration::from_secs(20);
+
+    /// When the server stopped to accept, once it was told to stop; and what its state was in the pause.
+    async fn stopped_after(is_ready: bool) -> (Duration, State) {
+        let (health, _service) = tonic_health::server::health_reporter();
+        let readiness = Readiness::starting(Arc::new(Metrics::default()));
+        let (stop, mut stopped) = watch::channel(false);
+        let (shutdown, told) = oneshot::channel::<()>();
+        let ready = async move { if is_ready { () } else { std::future::pending().await } };
+        let told = async move { told.await.unwrap_or_default() };
+        let draining = tokio::spawn(drain(health, readiness.clone(), ready, told, PAUSE, stop));
+        tokio::task::yield_now().await;
+        let before = if is_ready { State::Serving } else { State::Starting };
+        assert_eq!(readiness.state(), before);
+        let began = Instant::now();
+        shutdown.send(()).unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let state = readiness.state();
+        stopped.wait_for(|stopped| *stopped).await.unwrap();
+        draining.abort();
+        (began.elapsed(), state)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn health_turns_first_and_accepting_ends_after_the_pause() {
+        let (after, state) = stopped_after(true).await;
+        assert_eq!(state, State::Draining);
+        assert!(after >= PAUSE, "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_was_never_ready_does_not_pause() {
+        assert!(stopped_after(false).await.0 < PAUSE);
+    }
 }

@@ -9,10 +9,10 @@ use super::{
     edge::Arrival,
     log::{self, Unfinished},
     many::{self, Results},
-    request, response, status,
+    observe, request, response, status,
 };
 use crate::{
-    domain::{Analysis, DEFAULT_SENSITIVITY_CATEGORIES, ModelProfile},
+    domain::{Analysis, Caller, DEFAULT_SENSITIVITY_CATEGORIES, ModelProfile},
     imaging::MediaType,
     pipeline::{AnalyzeError, Analyzer, Deadline, Failed, Job},
     proto::{self, image_analysis_service_server::ImageAnalysisService},
@@ -69,6 +69,7 @@ impl Service {
     async fn answer(
         &self,
         request_id: &str,
+        caller: Caller,
         received: Instant,
         deadline: Deadline,
         message: proto::AnalyzeImageRequest,
@@ -77,6 +78,7 @@ impl Service {
         let asked = request::checked(message)?;
         let job = Job {
             request_id: request_id.to_owned(),
+            caller,
             is_callers_id,
             source: asked.source,
             features: asked.features,
@@ -127,6 +129,7 @@ impl ImageAnalysisService for Service {
     ) -> Result<Response<proto::AnalyzeImageResponse>, Status> {
         let arrival = request.extensions().get::<Arrival>().copied();
         let Arrival { at: received, deadline } = arrival.unwrap_or_else(|| self.arriving_now());
+        let caller = observe::caller(request.extensions());
         let message = request.into_inner();
         let request_id = match message.request_id.as_str() {
             "" => uuid::Uuid::new_v4().to_string(),
@@ -135,7 +138,7 @@ impl ImageAnalysisService for Service {
         };
         let unfinished = Unfinished { request_id: &request_id, received };
         let outcome = tokio::select! {
-            outcome = self.answer(&request_id, received, deadline, message) => outcome,
+            outcome = self.answer(&request_id, caller, received, deadline, message) => outcome,
             () = self.cut_off() => Err(Outcome::from(status::draining())),
         };
         std::mem::forget(unfinished);

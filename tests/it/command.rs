@@ -24,6 +24,8 @@ pub fn command() -> Command {
     for name in own.filter(|name| name.starts_with("AWS_") || name.starts_with("SIGHTLINE_")) {
         command.env_remove(name);
     }
+    // Many servers run at once, and only one of them could have the port.
+    command.env("SIGHTLINE_ADMIN_LISTEN", "off");
     command.kill_on_drop(true).stdin(Stdio::null());
     command
 }
@@ -40,7 +42,7 @@ pub fn without_aws() -> Environment {
 }
 
 /// AWS at two endpoints, with a key for both.
-fn aws_at(s3: String, bedrock: String) -> Environment {
+pub fn aws_at(s3: String, bedrock: String) -> Environment {
     let mut environment = without_aws();
     environment.extend([
         ("AWS_ENDPOINT_URL_S3", s3),

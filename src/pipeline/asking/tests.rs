@@ -8,8 +8,8 @@ use super::*;
 use crate::{
     catalog::Catalog,
     domain::{
-        Coordinates, ExtractionRequest, Features, Frame, LabelsRequest, Options, Prices, Size, StopReason, Strategy,
-        Thinking, Usage, VisionTier,
+        Caller, Coordinates, ExtractionRequest, Features, Frame, LabelsRequest, Options, Prices, Size, StopReason,
+        Strategy, Thinking, Usage, VisionTier,
     },
     pipeline::{
         Deadline,
@@ -60,8 +60,8 @@ fn setup(
         min_call_time: Duration::from_millis(100),
     };
     let limits = imaging::Limits { max_pixels: 1 << 30, max_memory: u64::MAX, safe_decoders: false };
-    let admission = Admission::new(&crate::pipeline::tests::limits());
-    Setup { asker: Asker::new(Arc::new(Arc::clone(&model)), policy, limits, admission), model }
+    let admission = Admission::new(&crate::pipeline::tests::limits(), Arc::default());
+    Setup { asker: Asker::new(Arc::new(Arc::clone(&model)), policy, limits, admission, Arc::default()), model }
 }
 
 fn reply(text: &str) -> Reply {
@@ -82,6 +82,7 @@ fn request(candidates: Vec<ModelProfile>) -> Request {
             features: Features { labels: Some(LabelsRequest::default()), ..Features::default() },
             options: Options::default(),
             tags: BTreeMap::new(),
+            caller: Caller::named("team-a"),
         },
         picture: Picture {
             bytes: Bytes::from_static(b"picture"),

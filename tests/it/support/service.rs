@@ -7,6 +7,7 @@ use sightline::{
     adapters::{Endpoints, StaticCredentials},
     app::App,
     config::ServerArgs,
+    metrics::{Format, Metrics},
     proto::{
         AnalyzeImageRequest, Features, ImageAnalysis, ImageSource, S3Object,
         image_analysis_service_client::ImageAnalysisServiceClient, image_source::Source,
@@ -27,6 +28,7 @@ pub struct Service {
     pub s3: S3,
     pub bedrock: Bedrock,
     pub running: Running,
+    metrics: std::sync::Arc<Metrics>,
     client: Client,
 }
 
@@ -62,9 +64,15 @@ impl Service {
         let flags = ["sightline", "--listen", "127.0.0.1:0"].iter().chain(uncached).chain(flags);
         let config = Flags::parse_from(flags).server.config().unwrap();
         let app = App::new(&config, Some(&endpoints)).await;
+        let metrics = app.metrics().clone();
         let running = serve::start(config.listen, app).await.unwrap();
         let client = connect(running.address).await;
-        Self { s3, bedrock, running, client }
+        Self { s3, bedrock, running, metrics, client }
+    }
+
+    /// The service's metrics as Prometheus' text.
+    pub fn scrape(&self) -> String {
+        self.metrics.scrape(Format::Prometheus)
     }
 
     /// A client on a connection of the service's own.
