@@ -205,7 +205,7 @@ mod tests {
     const LIMITS: StreamLimits = StreamLimits { max_in_flight: 24, item_timeout: Duration::from_secs(60) };
 
     fn config(config: proto::AnalyzeManyConfig) -> Result<Settings, Failure> {
-        settings("stream".to_owned(), config, LIMITS).map(|(settings, _)| settings)
+        settings("stream".to_owned(), Caller::anonymous(), config, LIMITS).map(|(settings, _)| settings)
     }
 
     fn seconds(seconds: i64) -> Option<prost_types::Duration> {
