@@ -69,6 +69,11 @@ impl App {
         }
     }
 
+    /// The clients of AWS that the service works with.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
     /// What the service counts.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics

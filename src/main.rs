@@ -5,6 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use sightline::{
+    adapters::{self, Clients},
     admin::{self, Admin},
     app::App,
     cli::{self, analyze::AnalyzeArgs, analyze_many::AnalyzeManyArgs, health::HealthArgs, models::ModelsArgs},
@@ -59,7 +60,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Analyze(args) => cli::analyze::run(*args).await,
         Command::AnalyzeMany(args) => cli::analyze_many::run(*args).await,
         Command::Config(args) => {
-            print!("{}", configuration(&args).await?);
+            let aws = match args.config()?.embedded {
+                None => Some(adapters::connect(None, args.request_timeout).await),
+                Some(_) => None,
+            };
+            print!("{}", configuration(&args, aws.as_ref())?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Models(args) => {
@@ -72,11 +77,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The configuration in force, secrets redacted.
-async fn configuration(args: &ServerArgs) -> anyhow::Result<String> {
+/// The configuration in force, secrets redacted; with what `aws`'s own chain came to.
+fn configuration(args: &ServerArgs, aws: Option<&Clients>) -> anyhow::Result<String> {
     let mut text = config::report(args, |name| std::env::var(name).ok())?;
-    if args.config()?.embedded.is_none() {
-        let clients = sightline::adapters::connect(None, args.request_timeout).await;
+    if let Some(clients) = aws {
         text.push_str(&format!("region = {}\ns3_path_style = {}\n", clients.region, clients.path_style));
     }
     Ok(text)
@@ -118,7 +122,7 @@ async fn serve_all(args: &ServerArgs, filter: LogFilter) -> anyhow::Result<ExitC
     tracing::info!(%address, model = config.models.default_model().id, "listening");
     let signal = serve::stop_signal().context("cannot listen for signals")?;
     let admin = match admin_listener {
-        Some(listener) => Some(open_admin(listener, args, &app, filter).await?),
+        Some(listener) => Some(open_admin(listener, args, &app, filter)?),
         None => None,
     };
     serve::run(listener, app, signal).await?;
@@ -135,14 +139,15 @@ async fn serve_all(args: &ServerArgs, filter: LogFilter) -> anyhow::Result<ExitC
 }
 
 /// Begins to answer on the admin port. It ends once it is told to.
-async fn open_admin(
+fn open_admin(
     listener: TcpListener,
     args: &ServerArgs,
     app: &App,
     filter: LogFilter,
 ) -> anyhow::Result<(oneshot::Sender<()>, JoinHandle<()>)> {
     let address = listener.local_addr().context("the admin port has no address")?;
-    let config = configuration(args).await?;
+    let aws = args.config()?.embedded.is_none().then(|| app.clients());
+    let config = configuration(args, aws)?;
     let admin = Admin { metrics: app.metrics().clone(), readiness: app.readiness().clone(), config, filter };
     let (stop, stopped) = oneshot::channel();
     let stopped = async move {

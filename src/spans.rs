@@ -209,8 +209,8 @@ mod tests {
     #[tokio::test]
     async fn a_callers_trace_is_carried_into_tasks() {
         let call = Rpc::begin("s", "m", &headers(PARENT));
-        let task = call.within(async { tokio::spawn(carried(async { trace_id() })) }).await;
-        assert_eq!(task.await.unwrap().as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        let id = call.within(async { tokio::spawn(carried(async { trace_id() })).await.unwrap() }).await;
+        assert_eq!(id.as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
         assert_eq!(trace_id(), None, "and ends with the call");
     }
 

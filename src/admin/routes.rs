@@ -15,7 +15,7 @@ use http::{
 
 use super::Admin;
 use crate::{
-    grpc,
+    grpc::State as Life,
     metrics::Format,
     telemetry::{LogFilter, MAX_FILTER_BYTES},
 };
@@ -38,7 +38,7 @@ pub(super) fn of(admin: Admin) -> Router {
 
 async fn readyz(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     let state = admin.readiness.state();
-    let code = if state == grpc::State::Serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = if state == Life::Serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, format!("{}\n", state.as_str()))
 }
 

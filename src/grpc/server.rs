@@ -199,7 +199,11 @@ mod tests {
         let readiness = Readiness::starting(Arc::new(Metrics::default()));
         let (stop, mut stopped) = watch::channel(false);
         let (shutdown, told) = oneshot::channel::<()>();
-        let ready = async move { if is_ready { () } else { std::future::pending().await } };
+        let ready = async move {
+            if !is_ready {
+                std::future::pending::<()>().await;
+            }
+        };
         let told = async move { told.await.unwrap_or_default() };
         let draining = tokio::spawn(drain(health, readiness.clone(), ready, told, PAUSE, stop));
         tokio::task::yield_now().await;
