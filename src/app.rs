@@ -6,8 +6,9 @@ use crate::{
     adapters::{self, BedrockModel, Clients, Endpoints, S3Store},
     config::{self, Access, Config},
     domain::{Location, ModelProfile},
-    grpc::{ConnectionLimits, Connections, Service, Transport, tls},
+    grpc::{ConnectionLimits, Connections, Readiness, Service, Transport, tls},
     identity::{Identities, ReloadError},
+    metrics::Metrics,
     pipeline::{Analyzer, ImageStore, VisionModel},
     policy::{Guard, Watch},
 };
@@ -41,7 +42,7 @@ pub fn endpoints(stack: &crate::embedded::EmbeddedStack) -> Endpoints {
 const CLIENT_CALL_TIME: Duration = Duration::from_secs(120);
 
 /// What must be there before the server takes calls.
-pub(crate) struct Readiness {
+pub(crate) struct StartChecks {
     pub(crate) clients: Clients,
     pub(crate) store: Arc<dyn ImageStore>,
     pub(crate) locations: Vec<Location>,
@@ -72,38 +73,59 @@ pub struct App {
     pub(crate) service: Service,
     pub(crate) transport: Transport,
     pub(crate) policy: Option<Watch>,
-    pub(crate) readiness: Readiness,
+    pub(crate) checks: StartChecks,
+    metrics: Arc<Metrics>,
 }
 
 impl App {
-    /// The watch over the policy file, if there is one.
-    pub fn policy(&self) -> Option<&Watch> {
-        self.policy.as_ref()
-    }
-
     /// The service over AWS, found by AWS's own chain of environment, profiles and metadata, or over `endpoints`.
     ///
     /// # Errors
     /// A file of certificates, tokens or keys that cannot be used.
     pub async fn new(config: &Config, endpoints: Option<&Endpoints>) -> Result<Self, ReloadError> {
-        let transport = transport(config)?;
+        let metrics = Arc::new(Metrics::default());
+        let transport = transport(config, &metrics)?;
         let Upstream { clients, store, model } = Upstream::connect(config, endpoints).await;
-        let analyzer = Analyzer::new(Arc::clone(&store), model, config.models.clone(), config.limits.clone());
+        let (models, limits) = (config.models.clone(), config.limits.clone());
+        let analyzer = Analyzer::new(Arc::clone(&store), model, models, limits, Arc::clone(&metrics));
         let guard = Guard::new(config.policy.as_ref().map(|file| file.policy.clone()));
         Ok(Self {
             policy: watch(config, &guard),
             service: Service::new(Arc::new(analyzer), guard, config.max_message_bytes, config.request_timeout),
             transport,
-            readiness: Readiness { clients, store, locations: config.check_at_start.clone() },
+            checks: StartChecks { clients, store, locations: config.check_at_start.clone() },
+            metrics,
         })
+    }
+
+    /// The watch over the policy file, if there is one.
+    pub fn policy(&self) -> Option<&Watch> {
+        self.policy.as_ref()
+    }
+
+    /// The clients of AWS that the service works with.
+    pub fn clients(&self) -> &Clients {
+        &self.checks.clients
+    }
+
+    /// What the service counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Whether the service takes calls.
+    pub fn readiness(&self) -> &Readiness {
+        &self.transport.readiness
     }
 }
 
-fn transport(config: &Config) -> Result<Transport, ReloadError> {
+fn transport(config: &Config, metrics: &Arc<Metrics>) -> Result<Transport, ReloadError> {
     let access = &config.access;
     Ok(Transport {
         max_message_bytes: config.max_message_bytes,
         drain_timeout: config.drain_timeout,
+        drain_pause: config.drain_pause,
+        readiness: Readiness::starting(Arc::clone(metrics)),
         tls: tls_files(access).map(|files| tls::open(&files)).transpose()?,
         limits: ConnectionLimits {
             max_age: access.max_connection_age,

@@ -17,7 +17,8 @@
 //! - [`grpc`]: the transport and the one map from error to status, over the generated [`proto`].
 //! - [`policy`]: which caller may do what, and how much of it; [`check`]: what is missing before anybody calls.
 //! - [`embedded`]: S3 over a folder and a Bedrock endpoint with a real detector, for running without AWS.
-//! - [`config`], [`telemetry`], [`app`] (the only place that names all concrete types), [`serve`], [`cli`].
+//! - [`metrics`] and [`spans`]: what is counted and what is traced, each in one place.
+//! - [`config`], [`telemetry`], [`admin`], [`app`] (the only place that names all concrete types), [`serve`], [`cli`].
 //!
 //! What always holds: a box is inside the upright picture and never empty; a feature is answered if and only if it was
 //! asked for and could be read; what was changed is said; every error has one code and one reason; dropping a request
@@ -33,6 +34,8 @@ pub mod prompt;
 #[cfg(feature = "server")]
 pub mod adapters;
 #[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
 pub mod app;
 #[cfg(feature = "server")]
 pub mod check;
@@ -47,6 +50,8 @@ pub mod grpc;
 #[cfg(feature = "server")]
 pub mod identity;
 #[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
 pub mod pipeline;
 #[cfg(feature = "server")]
 pub mod policy;
@@ -54,5 +59,7 @@ pub mod policy;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod serve;
+#[cfg(feature = "server")]
+pub mod spans;
 #[cfg(feature = "server")]
 pub mod telemetry;

@@ -5,14 +5,18 @@ use std::{io::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use sightline::{
+    adapters::{self, Clients},
+    admin::{self, Admin},
     app::App,
     cli::{
         self, analyze::AnalyzeArgs, analyze_many::AnalyzeManyArgs, check::CheckArgs, health::HealthArgs,
         models::ModelsArgs,
     },
     config::{self, Config, ServerArgs},
-    serve, telemetry,
+    serve,
+    telemetry::{self, LogFilter, Tracing},
 };
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// Typed image analysis over gRPC: pictures in Amazon S3, vision models on Amazon Bedrock.
 #[derive(Debug, Parser)]
@@ -62,11 +66,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Analyze(args) => cli::analyze::run(*args).await,
         Command::AnalyzeMany(args) => cli::analyze_many::run(*args).await,
         Command::Config(args) => {
-            print!("{}", config::report(&args, |name| std::env::var(name).ok())?);
-            if args.config()?.embedded.is_none() {
-                let clients = sightline::adapters::connect(None, args.request_timeout).await;
-                println!("region = {}\ns3_path_style = {}", clients.region, clients.path_style);
-            }
+            let aws = match args.config()?.embedded {
+                None => Some(adapters::connect(None, args.request_timeout).await),
+                Some(_) => None,
+            };
+            print!("{}", configuration(&args, aws.as_ref())?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Check(args) => cli::check::run(*args).await,
@@ -80,10 +84,32 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The configuration in force, secrets redacted; with what `aws`'s own chain came to.
+fn configuration(args: &ServerArgs, aws: Option<&Clients>) -> anyhow::Result<String> {
+    let mut text = config::report(args, |name| std::env::var(name).ok())?;
+    if let Some(clients) = aws {
+        text.push_str(&format!("region = {}\ns3_path_style = {}\n", clients.region, clients.path_style));
+    }
+    Ok(text)
+}
+
 async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
-    telemetry::start(&args.log, args.log_format).context("--log cannot be read")?;
+    let endpoint = args.operations.collector().map_err(anyhow::Error::msg)?;
+    let tracing = Tracing { endpoint, ratio: args.operations.trace_ratio };
+    let telemetry = telemetry::start(&args.log, args.log_format, &tracing)?;
+    let outcome = serve_all(args, telemetry.filter()).await;
+    telemetry.finish().await;
+    outcome
+}
+
+/// Serves gRPC and the admin port until the process is told to end.
+async fn serve_all(args: &ServerArgs, filter: LogFilter) -> anyhow::Result<ExitCode> {
     let config = args.config()?;
     warn(&config);
+    let admin_listener = match args.operations.admin_listen.0 {
+        Some(address) => Some(admin::bind(address).await?),
+        None => None,
+    };
     let listener = serve::bind(config.listen).await?;
     #[cfg(feature = "embedded")]
     let stack = match &config.embedded {
@@ -102,12 +128,41 @@ async fn run_server(args: &ServerArgs) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr().context("the listener has no address")?;
     tracing::info!(%address, model = config.models.default_model().id, "listening");
     let signal = serve::stop_signal().context("cannot listen for signals")?;
+    let admin = match admin_listener {
+        Some(listener) => Some(open_admin(listener, args, &app, filter)?),
+        None => None,
+    };
     serve::run(listener, app, signal).await?;
+    if let Some((stop, ended)) = admin {
+        // It answers until the last call is done: `/readyz` says that the server drains.
+        let _ = stop.send(());
+        let _ = ended.await;
+    }
     #[cfg(feature = "embedded")]
     if let Some(stack) = stack {
         stack.stop().await;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Begins to answer on the admin port. It ends once it is told to.
+fn open_admin(
+    listener: TcpListener,
+    args: &ServerArgs,
+    app: &App,
+    filter: LogFilter,
+) -> anyhow::Result<(oneshot::Sender<()>, JoinHandle<()>)> {
+    let address = listener.local_addr().context("the admin port has no address")?;
+    let aws = args.config()?.embedded.is_none().then(|| app.clients());
+    let config = configuration(args, aws)?;
+    let admin = Admin { metrics: app.metrics().clone(), readiness: app.readiness().clone(), config, filter };
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async move {
+        // A dropped sender stops it as well.
+        let _ = stopped.await;
+    };
+    tracing::info!(%address, "admin port open");
+    Ok((stop, tokio::spawn(admin::serve(listener, admin, stopped))))
 }
 
 /// Says what works, but hardly as it was meant.

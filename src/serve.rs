@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     adapters::Clients,
-    app::{App, Readiness},
+    app::{App, StartChecks},
     check::{self, Finding},
     grpc,
 };
@@ -31,13 +31,13 @@ pub async fn run(
     app: App,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let App { service, transport, policy, readiness } = app;
+    let App { service, transport, policy, checks, .. } = app;
     // Dropped with the server.
     let mut beside = JoinSet::new();
     if let Some(policy) = policy {
         beside.spawn(policy.run());
     }
-    let ready = ready(readiness);
+    let ready = ready(checks);
     grpc::serve(listener, service, transport, ready, shutdown).await.map_err(|error| anyhow::anyhow!(error))
 }
 
@@ -109,8 +109,8 @@ pub async fn start_embedded(listen: SocketAddr, stack: &crate::embedded::Embedde
 }
 
 /// Resolves once everything is there that the server cannot work without, or is not to work without.
-async fn ready(readiness: Readiness) {
-    let Readiness { clients, store, locations } = readiness;
+async fn ready(checks: StartChecks) {
+    let StartChecks { clients, store, locations } = checks;
     credentials(&clients).await;
     for location in &locations {
         let mut wait = FIRST_READY_WAIT;

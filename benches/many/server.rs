@@ -35,7 +35,8 @@ impl Server {
             }
         }
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--cache-bytes", "0B", "--log-format", "json", "--log", LOG])
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--cache-bytes", "0B"])
+            .args(["--log-format", "json", "--log", LOG])
             .env("AWS_ENDPOINT_URL_S3", format!("http://{}", upstreams.s3))
             .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("http://{}", upstreams.bedrock))
             .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")

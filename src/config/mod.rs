@@ -5,6 +5,7 @@
 
 mod access;
 mod models;
+mod operations;
 mod policy;
 mod report;
 
@@ -24,6 +25,7 @@ use crate::{
 };
 pub use access::{Access, AccessArgs, AccessError, TlsPaths};
 pub use models::ConfigError;
+pub use operations::{AdminAddress, OperationsArgs, OtlpEndpoint};
 pub use policy::{PolicyFile, read_policy};
 pub use report::report;
 
@@ -129,6 +131,10 @@ pub struct ServerArgs {
     #[command(flatten)]
     pub access: AccessArgs,
 
+    /// How the server is operated.
+    #[command(flatten)]
+    pub operations: OperationsArgs,
+
     /// What to log: a level, or directives such as `sightline=debug,tonic=info`.
     #[arg(long, env = "SIGHTLINE_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
@@ -175,6 +181,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Who may call, and how connections are made.
     pub access: Access,
+    /// Time for which calls are still served after health has said NOT_SERVING.
+    pub drain_pause: Duration,
     /// The embedded stack: `Some(None)` is one over a temporary folder.
     pub embedded: Option<Option<PathBuf>>,
 }
@@ -206,6 +214,7 @@ impl ServerArgs {
             request_timeout: self.request_timeout,
             drain_timeout: self.drain_timeout,
             access: self.access.checked(self.listen)?,
+            drain_pause: self.operations.drain_pause,
             embedded,
         })
     }

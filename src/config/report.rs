@@ -70,6 +70,10 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         ("cache_bytes", config.limits.cache_bytes.to_string()),
         ("cache_ttl", time(config.limits.cache_ttl)),
         ("drain_timeout", time(config.drain_timeout)),
+        ("drain_pause", time(config.drain_pause)),
+        ("admin_listen", args.operations.admin_listen.to_string()),
+        ("otlp_endpoint", collector(args)),
+        ("trace_ratio", args.operations.trace_ratio.to_string()),
     ]
     .into_iter()
     .chain(config.access.report())
@@ -110,6 +114,15 @@ fn policy(config: &Config) -> String {
     match &config.policy {
         Some(file) => format!("{} (rules: {})", file.path.display(), file.policy.rule_count()),
         None => "none: everyone may do everything".to_owned(),
+    }
+}
+
+/// Where traces go.
+fn collector(args: &ServerArgs) -> String {
+    match args.operations.collector() {
+        Ok(Some(endpoint)) => show(endpoint.as_str(), Shown::Url),
+        Ok(None) => "none".to_owned(),
+        Err(error) => error,
     }
 }
 

@@ -18,7 +18,7 @@ use tonic::{Request, Status, Streaming};
 use super::{
     deadline,
     edge::Entered,
-    log,
+    log, observe,
     permission::Permission,
     request::many::{self as convert, Defaults, StreamLimits},
     response,
@@ -35,6 +35,7 @@ use crate::{
         AnalyzeManyConfig, AnalyzeManyRequest, AnalyzeManyResponse, AnalyzeManyResult, AnalyzeManySummary,
         analyze_many_request::Payload, analyze_many_response::Event, analyze_many_result::Outcome,
     },
+    spans,
 };
 
 /// Answers that wait for the transport. Few: the seats of a stream bound the work, and this only keeps the transport from
@@ -93,7 +94,7 @@ pub(super) fn open(
         opened: Instant::now(),
         responses: sender,
     };
-    tokio::spawn(call.work(request.into_inner(), stream, time_limit));
+    tokio::spawn(spans::carried(call.work(request.into_inner(), stream, time_limit)));
     Ok(Results { responses, is_complete: false, _in_flight: in_flight })
 }
 
@@ -164,13 +165,15 @@ impl Call {
         };
         let began = Instant::now();
         let (config, first) = opening(first)?;
-        let (settings, defaults) = convert::settings(self.stream_id.clone(), config, self.limits())?;
+        let (settings, defaults) =
+            convert::settings(self.stream_id.clone(), self.permission.caller.clone(), config, self.limits())?;
         let messages = futures_util::stream::iter(first.map(Ok)).chain(messages);
         let permission = &*self.permission;
         let requests = messages.map(|message| requested(message, &defaults, permission));
         let incoming = Incoming { requests, gate: Arc::clone(&self.permission) as Arc<dyn many::Gate<Failure>> };
         let (analyzer, draining) = (Arc::clone(self.service.analyzer()), self.service.draining());
-        let answered = |answer| Ok(response_to(answer, &permission.caller));
+        let metrics = Arc::clone(analyzer.metrics());
+        let answered = |answer| observe::item(&metrics, Ok(response_to(answer, &permission.caller)));
         let (totals, ended) =
             many::run(analyzer, stream, settings, incoming, draining, self.responses.clone(), answered).await;
         match ended {

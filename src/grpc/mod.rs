@@ -8,7 +8,9 @@ mod edge;
 mod listener;
 mod log;
 mod many;
+mod observe;
 mod permission;
+mod readiness;
 mod request;
 mod response;
 mod server;
@@ -18,6 +20,7 @@ pub mod tls;
 mod violations;
 
 pub use listener::{ConnectionLimits, Connections};
+pub use readiness::{Readiness, State};
 pub use server::{Transport, serve};
 pub use service::Service;
 

@@ -9,10 +9,11 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Service,
+    Readiness, Service, State,
     caller::CallerLayer,
     edge::{EdgeLayer, InFlight},
     listener::{ConnectionLimits, Connections, Incoming},
+    observe::ObserveLayer,
     status,
 };
 use crate::{
@@ -35,6 +36,10 @@ pub struct Transport {
     pub connections: Connections,
     /// Who calls.
     pub identities: Arc<Identities>,
+    /// Time for which calls are still served once health has said NOT_SERVING.
+    pub drain_pause: Duration,
+    /// Who wants to know whether the server takes calls.
+    pub readiness: Readiness,
 }
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -55,7 +60,8 @@ fn connection_window_bytes(max_streams: u32) -> u32 {
     STREAM_WINDOW_BYTES.saturating_mul(2).saturating_mul(max_streams).min(i32::MAX as u32)
 }
 
-/// Serves until `shutdown` resolves, then stops accepting and lets calls in flight finish within the drain timeout.
+/// Serves until `shutdown` resolves, says so for the drain pause, then stops accepting and lets calls in flight finish within
+/// the drain timeout.
 /// Health answers SERVING once `ready` has resolved.
 ///
 /// # Errors
@@ -69,6 +75,7 @@ pub async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::NotServing).await;
+    let observe = ObserveLayer(std::sync::Arc::clone(service.analyzer().metrics()));
     let in_flight = InFlight::new();
     let edge = EdgeLayer { longest: service.max_request_time(), in_flight: in_flight.clone() };
     let (cut, cut_off) = watch::channel(false);
@@ -80,7 +87,7 @@ pub async fn serve(
         ready.await;
         identities.ready().await;
     };
-    let draining = drain(health.clone(), ready, shutdown, stop);
+    let draining = drain(health.clone(), transport.readiness.clone(), ready, shutdown, transport.drain_pause, stop);
     let limits = &transport.limits;
     let incoming = Incoming::new(listener, transport.tls.clone(), transport.connections.clone());
     let server = Server::builder()
@@ -96,6 +103,8 @@ pub async fn serve(
         // -- the layers, outermost first --
         // A panic is one call's INTERNAL, never the connection's end.
         .layer(CatchPanicLayer::custom(on_panic as fn(Box<dyn Any + Send>) -> Response<Body>))
+        // Metrics and the trace, of whatever the layers below answer.
+        .layer(observe)
         // Arrival, deadline, and details for the transport's own errors.
         .layer(edge)
         // Who calls.
@@ -119,8 +128,10 @@ pub async fn serve(
 /// Health and the stop signal, for the life of the server. Never resolves: the server's own end does.
 async fn drain(
     health: HealthReporter,
+    readiness: Readiness,
     ready: impl Future<Output = ()>,
     shutdown: impl Future<Output = ()>,
+    pause: Duration,
     stop: watch::Sender<bool>,
 ) {
     tokio::pin!(shutdown);
@@ -130,11 +141,18 @@ async fn drain(
     };
     if !stopped_early {
         set_health(&health, ServingStatus::Serving).await;
+        readiness.set(State::Serving);
         tracing::info!("serving");
         shutdown.await;
     }
-    tracing::info!("draining");
+    tracing::info!(?pause, "draining");
+    readiness.set(State::Draining);
     set_health(&health, ServingStatus::NotServing).await;
+    // Those who balance load learn of it in their own time, and until then send calls here. Nobody sends any to a server that
+    // was never ready.
+    if !stopped_early && !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
     stop.send_replace(true);
     std::future::pending().await
 }
@@ -182,4 +200,53 @@ fn on_panic(_panic: Box<dyn Any + Send>) -> Response<Body> {
     // The panic hook has logged where; the payload may hold anything.
     tracing::error!("a handler panicked");
     status::internal().into_status(None).into_http()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::{sync::oneshot, time::Instant};
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    const PAUSE: Duration = Duration::from_secs(20);
+
+    /// When the server stopped to accept, once it was told to stop; and what its state was in the pause.
+    async fn stopped_after(is_ready: bool) -> (Duration, State) {
+        let (health, _service) = tonic_health::server::health_reporter();
+        let readiness = Readiness::starting(Arc::new(Metrics::default()));
+        let (stop, mut stopped) = watch::channel(false);
+        let (shutdown, told) = oneshot::channel::<()>();
+        let ready = async move {
+            if !is_ready {
+                std::future::pending::<()>().await;
+            }
+        };
+        let told = async move { told.await.unwrap_or_default() };
+        let draining = tokio::spawn(drain(health, readiness.clone(), ready, told, PAUSE, stop));
+        tokio::task::yield_now().await;
+        let before = if is_ready { State::Serving } else { State::Starting };
+        assert_eq!(readiness.state(), before);
+        let began = Instant::now();
+        shutdown.send(()).unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let state = readiness.state();
+        stopped.wait_for(|stopped| *stopped).await.unwrap();
+        draining.abort();
+        (began.elapsed(), state)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn health_turns_first_and_accepting_ends_after_the_pause() {
+        let (after, state) = stopped_after(true).await;
+        assert_eq!(state, State::Draining);
+        assert!(after >= PAUSE, "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_was_never_ready_does_not_pause() {
+        assert!(stopped_after(false).await.0 < PAUSE);
+    }
 }

@@ -86,6 +86,7 @@ impl Service {
         let pass = self.permission(caller.clone()).try_enter(&asked.source, &asked.options)?;
         let job = Job {
             request_id: request_id.to_owned(),
+            caller: caller.clone(),
             is_callers_id,
             source: asked.source,
             features: asked.features,

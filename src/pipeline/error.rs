@@ -166,6 +166,31 @@ pub enum AnalyzeError {
     },
 }
 
+impl AnalyzeError {
+    /// What kind of error it is, in a word for traces.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::ModelUnknown { .. } => "model_unknown",
+            Self::ContentTooLarge { .. } => "content_too_large",
+            Self::Store { .. } => "store",
+            Self::Image(_) => "image",
+            Self::Model { .. } => "model",
+            Self::Answer { .. } => "answer",
+            Self::FeaturesUnsupported { .. } => "features_unsupported",
+            Self::DeadlineExceeded { .. } => "deadline_exceeded",
+            Self::DeadlineTooShort { .. } => "deadline_too_short",
+            Self::RequestIdReused => "request_id_reused",
+            Self::Overloaded { .. } => "overloaded",
+            Self::ItemIdDuplicate => "item_id_duplicate",
+            Self::Aborted => "aborted",
+            Self::Listing { .. } => "listing",
+            Self::ListingUnordered { .. } => "listing_unordered",
+            Self::ListingEmpty { .. } => "listing_empty",
+            Self::Internal { .. } => "internal",
+        }
+    }
+}
+
 /// An analysis that failed, and what it used up until then.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{error}")]

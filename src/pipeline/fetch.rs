@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{
     Job, Source,
@@ -12,7 +13,10 @@ use super::{
     error::{AnalyzeError, Stage},
     ports::{ImageStore, OpenObject, StoreError},
 };
-use crate::domain::{ObjectRef, Timing};
+use crate::{
+    domain::{ObjectRef, Timing},
+    spans,
+};
 
 /// The file as it was read.
 pub(super) struct Fetched {
@@ -46,7 +50,13 @@ pub(super) async fn fetch(
         }
         Source::Object(object) => {
             let object = object.clone();
-            read(store, job, &object, limit, slot, timing).await
+            let span = spans::fetch();
+            let fetched = read(store, job, &object, limit, slot, timing).instrument(span.clone()).await;
+            match &fetched {
+                Ok(fetched) => spans::count(&span, "sightline.image.bytes", fetched.bytes.len() as u64),
+                Err(error) => spans::failed(&span, error.kind()),
+            }
+            fetched
         }
     }
 }

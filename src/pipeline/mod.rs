@@ -24,8 +24,9 @@ use tokio::time::Instant;
 
 use crate::{
     catalog::Models,
-    domain::{Analysis, Features, MissingCause, MissingFeature, ModelProfile, ObjectRef, Options},
+    domain::{Analysis, Caller, Features, MissingCause, MissingFeature, ModelProfile, ObjectRef, Options},
     imaging,
+    metrics::Metrics,
 };
 pub use admission::{Admission, OpenStream, Slot, Worker};
 use asking::Asker;
@@ -81,6 +82,8 @@ impl Limits {
 pub struct Job {
     /// The request's id.
     pub request_id: String,
+    /// Who asks.
+    pub caller: Caller,
     /// The caller chose the id, and may repeat the request under it.
     pub is_callers_id: bool,
     /// Where the picture is.
@@ -129,20 +132,27 @@ pub struct Analyzer {
     models: Models,
     limits: Limits,
     admission: Admission,
+    metrics: Arc<Metrics>,
     /// `None` keeps no results and shares no calls.
     sharing: Option<Arc<Sharing>>,
     flights: Flights,
 }
 
 impl Analyzer {
-    /// An analyzer over a store and a model endpoint.
-    pub fn new(store: Arc<dyn ImageStore>, model: Arc<dyn VisionModel>, models: Models, limits: Limits) -> Self {
-        let admission = Admission::new(&limits);
+    /// An analyzer over a store and a model endpoint, which counts its work in `metrics`.
+    pub fn new(
+        store: Arc<dyn ImageStore>,
+        model: Arc<dyn VisionModel>,
+        models: Models,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let admission = Admission::new(&limits, Arc::clone(&metrics));
         let pixels = limits.of_pictures();
-        let asker = Arc::new(Asker::new(model, limits.retry, pixels, admission.clone()));
+        let asker = Arc::new(Asker::new(model, limits.retry, pixels, admission.clone(), Arc::clone(&metrics)));
         let shares = limits.cache_bytes > 0;
         let sharing = shares.then(|| Arc::new(Sharing::new(limits.cache_bytes, limits.cache_ttl)));
-        Self { store, asker, models, limits, admission, sharing, flights: Flights::default() }
+        Self { store, asker, models, limits, admission, metrics, sharing, flights: Flights::default() }
     }
 
     /// The models that callers may name.
@@ -153,6 +163,11 @@ impl Analyzer {
     /// What bounds the work.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// The budget that all analyses share.

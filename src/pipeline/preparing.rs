@@ -91,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_nobody_waits_for_is_told_to_stop_and_frees_its_worker() {
-        let admission = Admission::new(&tests::limits());
+        let admission = Admission::new(&tests::limits(), Default::default());
         let (begun, has_begun) = oneshot::channel();
         let (stopped, has_stopped) = oneshot::channel();
         let worker = admission.worker().await.unwrap();
@@ -113,14 +113,14 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_was_stopped_says_nothing_about_the_picture() {
-        let worker = Admission::new(&tests::limits()).worker().await.unwrap();
+        let worker = Admission::new(&tests::limits(), Default::default()).worker().await.unwrap();
         let stopped = until_dropped::<()>(worker, |_| Err(ImageError::Cancelled)).await;
         assert_eq!(stopped, Err(AnalyzeError::DeadlineExceeded { stage: Stage::Prepare }));
     }
 
     #[tokio::test]
     async fn a_picture_is_prepared_as_in_one_go() {
-        let admission = Admission::new(&tests::limits());
+        let admission = Admission::new(&tests::limits(), Default::default());
         for bytes in [tests::picture(1), tests::large_picture()] {
             let worker = admission.worker().await.unwrap();
             let planned = plan(worker, bytes.clone(), LIMITS, TARGET).await.unwrap();
@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_takes_more_than_all_memory_is_refused_before_it_waits() {
-        let admission = Admission::new(&tests::limits());
+        let admission = Admission::new(&tests::limits(), Default::default());
         let limits = Limits { max_memory: 10_000, ..LIMITS };
         let worker = admission.worker().await.unwrap();
         let refused = plan(worker, tests::large_picture(), limits, TARGET).await.err();

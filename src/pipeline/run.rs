@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{
     Analyzer, Job, Slot, Source, Worker,
@@ -17,6 +18,8 @@ use super::{
 use crate::{
     domain::{Analysis, CacheMode, Findings, ImageFacts, ModelFacts, ModelProfile, Size, Timing, Usage},
     imaging::{self, Encoded, Prepared},
+    metrics::{self, CacheOutcome},
+    spans,
 };
 
 /// One analysis in progress.
@@ -56,6 +59,9 @@ impl<'a> Run<'a> {
         let analyzer = self.analyzer;
         let limit = analyzer.limits.max_image_bytes;
         let fetched = fetch::fetch(&*analyzer.store, &mut self.job, limit, &mut self.slot, &mut self.timing).await?;
+        if matches!(self.job.source, Source::Object(_)) {
+            analyzer.metrics.stage(metrics::Stage::Fetch, self.timing.fetch);
+        }
         let Fetched { bytes, etag, version_id } = fetched;
         let file = FileFacts { byte_count: bytes.len() as u64, etag, version_id };
         if self.job.validate_only {
@@ -69,12 +75,17 @@ impl<'a> Run<'a> {
         let kept_under = keys.result.filter(|_| reads);
         if let Some(shared) = self.kept(kept_under.as_ref()) {
             keep_id(id, true);
+            analyzer.metrics.cache(CacheOutcome::Hit);
             return Ok(self.answer(&shared, file, Claim::default(), model));
         }
         let landed = self.fly(model, bytes, candidates, &keys, kept_under).await;
         let Landed { outcome, claim } = landed.map_err(|(error, claim)| failed(error, &claim))?;
         let shared = outcome.map_err(|error| failed(error, &claim))?;
         keep_id(id, keys.result.is_some() && shared.answered.is_lasting);
+        if keys.result.is_some() {
+            let is_paid = claim.usage.model_calls > 0;
+            analyzer.metrics.cache(if is_paid { CacheOutcome::Miss } else { CacheOutcome::Shared });
+        }
         Ok(self.answer(&shared, file, claim, model))
     }
 
@@ -161,6 +172,30 @@ impl<'a> Run<'a> {
             Some(worker) => worker,
             None => self.job.queue(self.slot.waits(), self.slot.worker()).await??,
         };
+        let span = spans::prepare();
+        let prepared = self.prepare_on(worker, model, bytes.clone()).instrument(span.clone()).await;
+        match &prepared {
+            Ok(prepared) => {
+                let sent = match &prepared.encoded {
+                    Encoded::AsIs => bytes.len(),
+                    Encoded::New(bytes) => bytes.len(),
+                };
+                self.analyzer.metrics.stage(metrics::Stage::Prepare, self.timing.prepare);
+                self.analyzer.metrics.prepared(sent as u64);
+                spans::count(&span, "sightline.image.bytes", sent as u64);
+            }
+            Err(error) => spans::failed(&span, error.kind()),
+        }
+        prepared
+    }
+
+    /// The preparation itself, on its worker.
+    async fn prepare_on(
+        &mut self,
+        worker: Worker,
+        model: &ModelProfile,
+        bytes: Bytes,
+    ) -> Result<Prepared, AnalyzeError> {
         let limits = self.analyzer.limits.of_pictures();
         let target = imaging::Target { tier: model.tier, oversize: self.job.options.oversize };
         let plan = preparing::plan(worker, bytes, limits, target);
@@ -182,8 +217,8 @@ impl<'a> Run<'a> {
     }
 
     fn topic(&self) -> Topic {
-        let Job { features, options, tags, .. } = &self.job;
-        Topic { features: features.clone(), options: options.clone(), tags: tags.clone() }
+        let Job { features, options, tags, caller, .. } = &self.job;
+        Topic { features: features.clone(), options: options.clone(), tags: tags.clone(), caller: caller.clone() }
     }
 
     /// The shared result as this request's own.

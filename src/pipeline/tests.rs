@@ -72,7 +72,7 @@ fn analyzer(model: &Arc<Counting>) -> Arc<Analyzer> {
 
 fn analyzer_within(limits: Limits, model: &Arc<Counting>) -> Arc<Analyzer> {
     let models = Models::new(Catalog::built_in().unwrap(), None, None).unwrap();
-    Arc::new(Analyzer::new(Arc::new(Nowhere), model.clone(), models, limits))
+    Arc::new(Analyzer::new(Arc::new(Nowhere), model.clone(), models, limits, Arc::default()))
 }
 
 /// A picture that goes on as it is.
@@ -97,6 +97,7 @@ fn job(shade: u8) -> Job {
     let received = Instant::now();
     Job {
         request_id: "r".to_owned(),
+        caller: Caller::anonymous(),
         is_callers_id: false,
         source: Source::Content(picture(shade)),
         features: Features { prompt: Some("Which colour?".to_owned()), ..Features::default() },

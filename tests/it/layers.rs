@@ -41,7 +41,7 @@ const LAYERS: &[Layer] = &[
     Layer { name: "answer", knows: &["domain", "json_schema"], never: IO },
     Layer {
         name: "pipeline",
-        knows: &["answer", "catalog", "domain", "imaging", "prompt"],
+        knows: &["answer", "catalog", "domain", "imaging", "metrics", "prompt", "spans"],
         never: &["aws_*", "hyper", "std::env", "std::fs", "std::net", "tonic", "tonic_types"],
     },
     Layer {
@@ -66,18 +66,27 @@ const LAYERS: &[Layer] = &[
             "imaging::ImageError",
             "imaging::MediaType",
             "json_schema",
+            "metrics",
             "pipeline",
             "policy",
             "proto",
+            "spans",
         ],
         never: &["aws_*"],
     },
     Layer { name: "embedded", knows: &["domain"], never: &["tonic", "tonic_types"] },
     Layer { name: "config", knows: &["catalog", "domain", "identity", "pipeline", "policy"], never: &["aws_*"] },
-    Layer { name: "telemetry", knows: &["config"], never: &["aws_*"] },
+    Layer { name: "metrics", knows: &["domain"], never: LEAF },
+    Layer { name: "spans", knows: &["domain"], never: LEAF },
+    Layer { name: "telemetry", knows: &["config", "spans"], never: &["aws_*"] },
+    Layer {
+        name: "admin",
+        knows: &["grpc::Readiness", "grpc::State", "metrics", "telemetry"],
+        never: &["aws_*", "tonic"],
+    },
     Layer {
         name: "app",
-        knows: &["adapters", "config", "domain", "embedded", "grpc", "identity", "pipeline", "policy"],
+        knows: &["adapters", "config", "domain", "embedded", "grpc", "identity", "metrics", "pipeline", "policy"],
         never: &[],
     },
     Layer { name: "check", knows: &["adapters::Clients", "domain", "pipeline", "prompt::Prompt"], never: &["tonic"] },
@@ -100,6 +109,9 @@ const LAYERS: &[Layer] = &[
         never: &[],
     },
 ];
+
+/// What counts and traces knows of no transport and no service.
+const LEAF: &[&str] = &["aws_*", "hyper", "std::env", "std::net", "tokio", "tonic", "tower"];
 
 /// What the adapters know: the vocabulary and the pipeline's ports.
 const PORTS: &[&str] = &[
@@ -207,6 +219,7 @@ fn a_forbidden_import_is_found() {
         ("src/grpc/a.rs", "use crate::imaging::{MediaType, prepare};", "crate::imaging::prepare"),
         ("src/grpc/mod.rs", "use aws_sdk_bedrockruntime::Client;", "aws_sdk_bedrockruntime::Client"),
         ("src/grpc/a.rs", "use crate::adapters;", "crate::adapters"),
+        ("src/metrics/mod.rs", "use crate::pipeline::Stage;", "crate::pipeline::Stage"),
         ("src/embedded/mod.rs", "use crate::pipeline::Model;", "crate::pipeline::Model"),
         ("src/config/mod.rs", "use crate::adapters::bedrock::Bedrock;", "crate::adapters::bedrock::Bedrock"),
     ];

@@ -28,6 +28,7 @@ mod many_end;
 mod many_listing;
 mod many_mix;
 mod many_pressure;
+mod metrics_page;
 mod models;
 mod policy;
 mod prompts;
@@ -39,5 +40,6 @@ mod strangers;
 mod strategies;
 #[allow(dead_code, reason = "each behaviour uses its own part of the support")]
 mod support;
+mod telemetry;
 mod time;
 mod words;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Asked, asked, check_bucket, check_key_length, features, options, unknown_value};
 use crate::{
+    domain::Caller,
     grpc::{
         status::{self, Failure},
         violations::{Violation, Violations},
@@ -38,6 +39,7 @@ pub(in crate::grpc) struct Defaults {
 /// The settings of a stream that `config` asks for, within `limits`.
 pub(in crate::grpc) fn settings(
     stream_id: String,
+    caller: Caller,
     config: proto::AnalyzeManyConfig,
     limits: StreamLimits,
 ) -> Result<(Settings, Defaults), Failure> {
@@ -48,6 +50,7 @@ pub(in crate::grpc) fn settings(
     options(config.options.clone().unwrap_or_default(), &mut violations);
     let settings = Settings {
         stream_id,
+        caller,
         max_in_flight: in_flight(config.max_in_flight, limits.max_in_flight, &mut violations),
         order: order(config.result_order, &mut violations),
         on_failure: on_failure(config.failure_mode, &mut violations),
@@ -202,7 +205,7 @@ mod tests {
     const LIMITS: StreamLimits = StreamLimits { max_in_flight: 24, item_timeout: Duration::from_secs(60) };
 
     fn config(config: proto::AnalyzeManyConfig) -> Result<Settings, Failure> {
-        settings("stream".to_owned(), config, LIMITS).map(|(settings, _)| settings)
+        settings("stream".to_owned(), Caller::anonymous(), config, LIMITS).map(|(settings, _)| settings)
     }
 
     fn seconds(seconds: i64) -> Option<prost_types::Duration> {

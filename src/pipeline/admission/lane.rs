@@ -31,6 +31,11 @@ impl Lane {
         let slots = Arc::new(Semaphore::new(max_slots.min(Semaphore::MAX_PERMITS)));
         Self { slots, max_slots, room, workers: Arc::new(Semaphore::new(workers)) }
     }
+
+    /// Places that are taken now.
+    pub(super) fn taken_slots(&self) -> u64 {
+        self.max_slots.saturating_sub(self.slots.available_permits()) as u64
+    }
 }
 
 impl Room {
@@ -47,6 +52,12 @@ impl Room {
     fn of_units(units: u32) -> Self {
         let max = units.clamp(1, u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
         Self { permits: Arc::new(Semaphore::new(usize::try_from(max).unwrap_or(Semaphore::MAX_PERMITS))), max }
+    }
+
+    /// Bytes that are accounted for now.
+    pub(super) fn taken_bytes(&self) -> u64 {
+        let free = u64::try_from(self.permits.available_permits()).unwrap_or(u64::MAX);
+        u64::from(self.max).saturating_sub(free) * UNIT_BYTES
     }
 
     pub(super) fn max_bytes(&self) -> u64 {

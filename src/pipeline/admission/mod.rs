@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::{Limits, error::AnalyzeError};
+use crate::metrics::{InFlight, Metrics, Shed, Stage};
 use lane::{Lane, Room, acquire};
 pub use worker::Worker;
 use worker::Workshop;
@@ -33,6 +34,7 @@ pub struct Admission {
     max_streams: usize,
     max_workers: usize,
     workshop: Arc<Workshop>,
+    metrics: Arc<Metrics>,
 }
 
 /// A stream that is open, until this and the places of its items are dropped.
@@ -62,15 +64,21 @@ pub struct Slot {
 }
 
 impl Admission {
-    /// The budget that `limits` set. A quarter of the analyses and of the bytes is kept for single requests.
-    pub fn new(limits: &Limits) -> Self {
+    /// The budget that `limits` set. A quarter of the analyses and of the bytes is kept for single requests. `metrics` learn
+    /// what is in progress and who waits or is refused.
+    pub fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
         let slots = limits.max_in_flight.max(1);
         let kept = if slots == 1 { 0 } else { (slots / 4).max(1) };
         let room = Room::of_bytes(limits.max_in_flight_bytes);
         let max_workers = limits.prepare_workers.max(1);
+        let all = Lane::new(slots, room.clone(), max_workers);
+        let watched = all.clone();
+        metrics
+            .watch_in_flight(move || InFlight { analyses: watched.taken_slots(), bytes: watched.room.taken_bytes() });
         Self {
             streams: Lane::new(slots - kept, room.three_quarters(), max_workers),
-            all: Lane::new(slots, room, max_workers),
+            all,
+            metrics,
             open_streams: Arc::new(Semaphore::new(limits.max_streams)),
             max_streams: limits.max_streams,
             max_workers,
@@ -94,7 +102,10 @@ impl Admission {
                 let turns = Arc::new(Turns { weighing, workers, _permit: permit });
                 Ok(OpenStream { admission: self.clone(), turns })
             }
-            Err(_) => Err(AnalyzeError::Overloaded { limit: self.max_streams as u64, unit: "streams" }),
+            Err(_) => {
+                self.metrics.shed(Shed::Streams);
+                Err(AnalyzeError::Overloaded { limit: self.max_streams as u64, unit: "streams" })
+            }
         }
     }
 
@@ -104,7 +115,10 @@ impl Admission {
     /// [`AnalyzeError::Overloaded`] when there is none.
     pub fn try_enter(&self) -> Result<Slot, AnalyzeError> {
         let slot = Arc::clone(&self.all.slots).try_acquire_owned();
-        let overloaded = |_| AnalyzeError::Overloaded { limit: self.all.max_slots as u64, unit: "requests" };
+        let overloaded = |_| {
+            self.metrics.shed(Shed::Requests);
+            AnalyzeError::Overloaded { limit: self.all.max_slots as u64, unit: "requests" }
+        };
         Ok(self.slot(None, vec![slot.map_err(overloaded)?], Duration::ZERO))
     }
 
@@ -153,7 +167,10 @@ impl Slot {
             return Ok(());
         }
         let permit = Arc::clone(&all.room.permits).try_acquire_many_owned(all.room.weight_of(bytes));
-        let overloaded = |_| AnalyzeError::Overloaded { limit: all.room.max_bytes(), unit: "bytes of pictures" };
+        let overloaded = |_| {
+            self.admission.metrics.shed(Shed::Bytes);
+            AnalyzeError::Overloaded { limit: all.room.max_bytes(), unit: "bytes of pictures" }
+        };
         self.weight.push(permit.map_err(overloaded)?);
         Ok(())
     }
@@ -203,5 +220,11 @@ impl Slot {
     /// Time spent waiting for a place, for room, for a worker and for its memory.
     pub fn waited(&self) -> Duration {
         self.waited
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.admission.metrics.stage(Stage::Queue, self.waited);
     }
 }

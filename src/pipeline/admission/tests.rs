@@ -4,7 +4,7 @@ use super::*;
 use crate::pipeline::tests::limits;
 
 fn admission(max_in_flight: usize, max_in_flight_bytes: u64) -> Admission {
-    Admission::new(&Limits { max_in_flight, max_in_flight_bytes, prepare_workers: 2, ..limits() })
+    Admission::new(&Limits { max_in_flight, max_in_flight_bytes, prepare_workers: 2, ..limits() }, Arc::default())
 }
 
 fn unit(error: AnalyzeError) -> &'static str {
@@ -130,7 +130,7 @@ async fn a_stream_is_not_behind_all_items_of_another() {
 
 /// Four workers with so much memory.
 fn with_memory(max_prepare_bytes: u64) -> Admission {
-    Admission::new(&Limits { max_prepare_bytes, prepare_workers: 4, ..limits() })
+    Admission::new(&Limits { max_prepare_bytes, prepare_workers: 4, ..limits() }, Arc::default())
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn a_picture_that_takes_all_memory_works_alone() {
 
 #[tokio::test]
 async fn memory_and_worker_are_given_back_however_the_work_ends() {
-    let budget = Admission::new(&Limits { max_prepare_bytes: 1 << 20, prepare_workers: 1, ..limits() });
+    let budget = Admission::new(&Limits { max_prepare_bytes: 1 << 20, prepare_workers: 1, ..limits() }, Arc::default());
     let whole = async || budget.worker().await.unwrap().with_memory(1 << 20).await.unwrap();
     whole().await.run(|| ()).await.unwrap();
     whole().await.run(|| Err::<(), _>("an error")).await.unwrap().unwrap_err();
@@ -176,7 +176,7 @@ async fn memory_and_worker_are_given_back_however_the_work_ends() {
 
 #[tokio::test]
 async fn a_worker_is_held_between_its_steps() {
-    let budget = Admission::new(&Limits { prepare_workers: 1, ..limits() });
+    let budget = Admission::new(&Limits { prepare_workers: 1, ..limits() }, Arc::default());
     let (worker, seven) = budget.worker().await.unwrap().step(|| 7).await.unwrap();
     assert_eq!(seven, 7);
     assert!(budget.worker().now_or_never().is_none());

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{
     Asker,
     ledger::{Ledger, Patience},
+    observed::Attempt,
     question::Draft,
 };
 use crate::pipeline::{
@@ -108,6 +109,7 @@ impl Attempts<'_> {
             }
             attempt += 1;
             tracing::info!(model = draft.model.id, %error, attempt, ?wait, "asking the model again");
+            self.asker.metrics.retried(draft.model);
             tokio::time::sleep(wait).await;
             self.ledger.spent_in_backoff(wait);
         }
@@ -133,9 +135,14 @@ impl Attempts<'_> {
             return Err(Unanswered::TooLate { error: too_late(remaining, policy), silence: Duration::ZERO });
         }
         let started = Instant::now();
+        let attempt = Attempt::begin(&self.asker.metrics, draft.model);
         tokio::select! {
-            outcome = self.call(draft) => Ok(outcome),
+            outcome = attempt.watch(self.call(draft)) => {
+                attempt.ended(&outcome, &draft.topic.caller);
+                Ok(outcome)
+            }
             () = self.patience.is_over() => {
+                attempt.silent();
                 let silence = started.elapsed();
                 self.ledger.spent_in_the_model(silence);
                 // What it worked on is billed, and nobody says how much.

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     answer::{self, Reading, Unreadable},
     domain::{Features, ModelFacts, ModelProfile, StopReason, Warning, WarningCode},
+    metrics::Stage,
     pipeline::{
         error::AnalyzeError,
         ports::{Correction, ModelError, Reply},
@@ -80,7 +81,9 @@ async fn once(asker: &Asker, draft: &mut Draft<'_>, patience: &Patience, ledger:
     if input_tokens > 0 && input_tokens < image_tokens / 2 {
         return Err(failed(ModelError::PictureUnseen { input_tokens, image_tokens }));
     }
+    let started = Instant::now();
     let reading = read(asker, draft, &reply, patience).await?;
+    asker.metrics.stage(Stage::Read, started.elapsed());
     Ok(Try { reply, reading })
 }
 
@@ -144,6 +147,7 @@ fn finish(
     let model = draft.model;
     let unreadable = |error| AnalyzeError::Answer { model: model.id.clone(), error, calls: ledger.calls() };
     let reading = reading.map_err(unreadable)?;
+    asker.metrics.answer_read(&reading.warnings);
     let is_cut = reading.is_cut();
     let mut warnings = draft.warnings();
     if asked_again {

@@ -7,6 +7,7 @@ mod circuit;
 mod conversation;
 mod fallback;
 mod ledger;
+mod observed;
 mod pace;
 mod question;
 mod refused;
@@ -29,6 +30,7 @@ use super::{
 use crate::{
     domain::{Findings, ModelFacts, ModelProfile, OversizePolicy, Size, Warning, WarningCode},
     imaging,
+    metrics::Metrics,
 };
 pub use attempts::RetryPolicy;
 pub(super) use ledger::{Claim, Ledger, Patience};
@@ -45,6 +47,7 @@ pub(super) struct Asker {
     refusals: Refusals,
     /// Whose workers make pictures smaller for a fallback, and hold answers against a schema.
     admission: Admission,
+    metrics: Arc<Metrics>,
 }
 
 /// What is asked, and of which models in which order.
@@ -77,6 +80,7 @@ impl Asker {
         policy: RetryPolicy,
         limits: imaging::Limits,
         admission: Admission,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             model,
@@ -87,6 +91,7 @@ impl Asker {
             paces: Paces::default(),
             refusals: Refusals::default(),
             admission,
+            metrics,
         }
     }
 
@@ -150,6 +155,7 @@ impl Asker {
         resized: Option<Warning>,
     ) -> Answered {
         let (Some(failure), Some(asked)) = (failure, request.candidates.first()) else { return answered };
+        self.metrics.fell_back(asked);
         answered.model.requested = asked.id.clone();
         answered.warnings.insert(0, instead(asked, &answered.model, failure));
         answered.warnings.extend(resized);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::refused::{self, Refused};
 use crate::{
-    domain::{Features, Frame, ModelProfile, Options, Strategy, Thinking, Usage, Warning, WarningCode},
+    domain::{Caller, Features, Frame, ModelProfile, Options, Strategy, Thinking, Usage, Warning, WarningCode},
     pipeline::{
         error::AnalyzeError,
         ports::{Correction, Part, Question, ThinkingParameter},
@@ -23,6 +23,8 @@ pub(in crate::pipeline) struct Topic {
     pub(in crate::pipeline) features: Features,
     pub(in crate::pipeline) options: Options,
     pub(in crate::pipeline) tags: BTreeMap<String, String>,
+    /// Who began to ask: a caller who joins pays nothing.
+    pub(in crate::pipeline) caller: Caller,
 }
 
 /// The picture as one kind of model sees it.

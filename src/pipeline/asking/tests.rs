@@ -8,8 +8,8 @@ use super::*;
 use crate::{
     catalog::Catalog,
     domain::{
-        Coordinates, ExtractionRequest, Features, Frame, LabelsRequest, Options, Prices, Size, StopReason, Strategy,
-        Thinking, Usage, VisionTier,
+        Caller, Coordinates, ExtractionRequest, Features, Frame, LabelsRequest, Options, Prices, Size, StopReason,
+        Strategy, Thinking, Usage, VisionTier,
     },
     pipeline::{
         Deadline,
@@ -60,8 +60,8 @@ fn setup(
         min_call_time: Duration::from_millis(100),
     };
     let limits = imaging::Limits { max_pixels: 1 << 30, max_memory: u64::MAX, safe_decoders: false };
-    let admission = Admission::new(&crate::pipeline::tests::limits());
-    Setup { asker: Asker::new(Arc::new(Arc::clone(&model)), policy, limits, admission), model }
+    let admission = Admission::new(&crate::pipeline::tests::limits(), Arc::default());
+    Setup { asker: Asker::new(Arc::new(Arc::clone(&model)), policy, limits, admission, Arc::default()), model }
 }
 
 fn reply(text: &str) -> Reply {
@@ -82,6 +82,7 @@ fn request(candidates: Vec<ModelProfile>) -> Request {
             features: Features { labels: Some(LabelsRequest::default()), ..Features::default() },
             options: Options::default(),
             tags: BTreeMap::new(),
+            caller: Caller::named("team-a"),
         },
         picture: Picture {
             bytes: Bytes::from_static(b"picture"),
@@ -451,4 +452,42 @@ async fn every_call_is_priced_at_the_model_that_answered_it() {
     let setup = setup(FAST, |_, index| Ok(reply(if index == 0 { "?" } else { GOOD })));
     let (_, ledger) = setup.ask(&request(vec![model]), MINUTE).await;
     assert_eq!(ledger.claim().usage.cost_usd(), Some(2.0 * 6000.0 / 1e6));
+}
+
+/// The value of a series of the asker's metrics; 0 when it is not there.
+fn counted(setup: &Setup, series: &str) -> f64 {
+    let text = setup.asker.metrics.scrape(crate::metrics::Format::Prometheus);
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_call_is_counted_by_what_came_of_it() {
+    let name = &profile("a").name;
+    let attempts = |setup: &Setup| {
+        ["ok", "throttled", "unavailable", "failed"].map(|outcome| {
+            let series = format!("sightline_model_attempts_total{{model=\"{name}\",outcome=\"{outcome}\"}}");
+            counted(setup, &series) as u32
+        })
+    };
+    for (error, expected, retries) in [
+        (ModelError::Throttled, [1, 2, 0, 0], 2.0),
+        (unavailable(true), [1, 0, 2, 0], 2.0),
+        (unavailable(false), [0, 0, 1, 0], 0.0),
+        (ModelError::Refused, [0, 0, 0, 1], 0.0),
+    ] {
+        let setup = setup(FAST, move |_, index| if index < 2 { Err(error.clone()) } else { Ok(reply(GOOD)) });
+        let _ = setup.ask(&request(vec![profile("a")]), MINUTE).await;
+        assert_eq!(attempts(&setup), expected);
+        assert_eq!(counted(&setup, &format!("sightline_retries_total{{model=\"{name}\"}}")), retries);
+        let paid = if expected[0] == 1 { 3100.0 } else { 0.0 };
+        assert_eq!(counted(&setup, "sightline_caller_tokens_total{caller=\"team-a\"}"), paid);
+    }
+    let silent = setup(MINUTE * 2, |_, _| Ok(reply(GOOD)));
+    silent.ask(&request(vec![profile("a")]), MINUTE).await.0.unwrap_err();
+    assert_eq!(attempts(&silent), [0, 0, 0, 1], "no answer in time");
+    let left = setup(MINUTE, |_, _| Ok(reply(GOOD)));
+    let request = request(vec![profile("a")]);
+    assert!(tokio::time::timeout(FAST, left.ask(&request, MINUTE * 2)).await.is_err());
+    assert_eq!((attempts(&left), left.calls()), ([0, 0, 0, 0], 1), "who leaves says nothing of the model");
 }

@@ -33,7 +33,12 @@ use tokio::{
 };
 
 use super::{Analyzer, Deadline, Failed, Job, OpenStream, Source, error::AnalyzeError};
-use crate::domain::{Analysis, Features, Options, Usage};
+use crate::{
+    domain::{Analysis, Caller, Features, Options, Usage},
+    spans,
+};
+use tracing::Instrument as _;
+
 use gate::Admitted;
 pub use gate::{Gate, Incoming, Pass};
 use intake::{Entry, Intake, Work};
@@ -51,6 +56,8 @@ const MAX_LEAD: usize = 16;
 pub struct Settings {
     /// The stream's id: that of an item is this, a colon and its index.
     pub stream_id: String,
+    /// Who asks.
+    pub caller: Caller,
     /// Most items between the reading of their request and the handing over of their answer, at least 1.
     pub max_in_flight: usize,
     /// Order of the answers.
@@ -287,7 +294,8 @@ impl<R: Send + 'static> Driver<R> {
                     watermark.begun(item.item_index, &item.item_id, lead.take());
                 }
                 let (analyzer, job) = (Arc::clone(&self.analyzer), self.job(&item, *task));
-                let task = self.tasks.spawn(gate::work(analyzer, slot, pass, job));
+                let work = gate::work(analyzer, slot, pass, job).instrument(spans::item());
+                let task = self.tasks.spawn(spans::carried(work));
                 self.running.insert(task.id(), item);
             }
             Work::Fail(failure) => self.fail(item, failure),
@@ -309,6 +317,7 @@ impl<R: Send + 'static> Driver<R> {
     fn job(&self, item: &Seated, task: Task) -> Job {
         Job {
             request_id: self.settings.request_id(item.item_index),
+            caller: self.settings.caller.clone(),
             is_callers_id: false,
             source: task.source,
             features: task.features,

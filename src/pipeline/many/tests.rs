@@ -76,12 +76,13 @@ fn analyzer(model: &Arc<Model>, keys: &[&str]) -> Arc<Analyzer> {
     let limits = Limits { prepare_workers: 2, ..limits() };
     let store = Store(keys.iter().map(|key| (*key).to_owned()).collect());
     let models = Models::new(Catalog::built_in().unwrap(), None, None).unwrap();
-    Arc::new(Analyzer::new(Arc::new(store), model.clone(), models, limits))
+    Arc::new(Analyzer::new(Arc::new(store), model.clone(), models, limits, Arc::default()))
 }
 
 fn settings(order: Order, on_failure: OnFailure, max_in_flight: usize) -> Settings {
     let item_timeout = Duration::from_secs(20);
-    Settings { stream_id: "s".to_owned(), max_in_flight, order, on_failure, item_timeout }
+    let caller = Caller::anonymous();
+    Settings { stream_id: "s".to_owned(), caller, max_in_flight, order, on_failure, item_timeout }
 }
 
 fn features(prompt: &str) -> Features {

@@ -18,11 +18,14 @@ use tokio::{
 };
 
 use super::{Key, Outcome, Shared};
-use crate::pipeline::{
-    admission::Worker,
-    asking::{Claim, Ledger, Patience},
-    deadline::Deadline,
-    error::{AnalyzeError, Stage},
+use crate::{
+    pipeline::{
+        admission::Worker,
+        asking::{Claim, Ledger, Patience},
+        deadline::Deadline,
+        error::{AnalyzeError, Stage},
+    },
+    spans,
 };
 
 /// The flights of the process, by what they are about.
@@ -192,13 +195,13 @@ impl Flight {
         let (patience, ledger) = (Arc::new(Patience::until(deadline)), Arc::new(Ledger::default()));
         let (sender, outcome) = watch::channel(None);
         let work = work(Arc::clone(&patience), Arc::clone(&ledger));
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(spans::carried(async move {
             let outcome = work.await;
             if outcome.is_err() {
                 failures.fetch_add(1, Ordering::AcqRel);
             }
             sender.send_replace(Some(outcome));
-        });
+        }));
         let flight = Self { outcome, task: task.abort_handle(), patience, ledger, aboard: AtomicUsize::new(1) };
         Ticket { flight: Arc::new(flight), has_left: false }
     }

@@ -2,10 +2,12 @@
 //! ones refuse, and generated pictures whose content is known.
 
 pub mod bedrock;
+pub mod collector;
 pub mod images;
 pub mod loopback;
 pub mod many;
 pub mod models;
+pub mod process;
 pub mod s3;
 mod s3_list;
 mod s3_wire;

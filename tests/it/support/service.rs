@@ -7,6 +7,7 @@ use sightline::{
     adapters::{Endpoints, StaticCredentials},
     app::App,
     config::ServerArgs,
+    metrics::{Format, Metrics},
     policy::Watch,
     proto::{
         AnalyzeImageRequest, Features, ImageAnalysis, ImageSource, S3Object,
@@ -30,6 +31,7 @@ pub struct Service {
     pub running: Running,
     /// The watch over the policy file, when a flag names one.
     pub policy: Option<Watch>,
+    metrics: std::sync::Arc<Metrics>,
     client: Client,
 }
 
@@ -66,11 +68,16 @@ impl Service {
         let flags = ["sightline", "--listen", "127.0.0.1:0"].iter().chain(uncached).chain(flags);
         let config = Flags::parse_from(flags).server.config().unwrap();
         let app = App::new(&config, Some(&endpoints)).await.unwrap();
-        let policy = app.policy().cloned();
+        let (policy, metrics) = (app.policy().cloned(), app.metrics().clone());
         let running = serve::start(config.listen, app).await.unwrap();
         // A server that speaks TLS answers no client of this kind.
         let client = if flags_say_tls { connect_lazily(running.address) } else { connect(running.address).await };
-        Self { s3, bedrock, running, policy, client }
+        Self { s3, bedrock, running, policy, metrics, client }
+    }
+
+    /// The service's metrics as Prometheus' text.
+    pub fn scrape(&self) -> String {
+        self.metrics.scrape(Format::Prometheus)
     }
 
     /// A client on a connection of the service's own.
