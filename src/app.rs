@@ -85,6 +85,8 @@ impl App {
     pub async fn new(config: &Config, endpoints: Option<&Endpoints>) -> Result<Self, ReloadError> {
         let metrics = Arc::new(Metrics::default());
         let transport = transport(config, &metrics)?;
+        let connections = transport.connections.clone();
+        metrics.watch_connections(move || connections.open());
         let Upstream { clients, store, model } = Upstream::connect(config, endpoints).await;
         let (models, limits) = (config.models.clone(), config.limits.clone());
         let analyzer = Analyzer::new(Arc::clone(&store), model, models, limits, Arc::clone(&metrics));

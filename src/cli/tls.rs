@@ -1,6 +1,6 @@
 //! How the command line proves who it is and checks who the server is.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::{Path, PathBuf}, sync::Arc};
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
@@ -128,7 +128,7 @@ fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|error| wrong(flag, path, &format!("cannot be read: {error}")))
 }
 
-fn wrong(flag: &'static str, path: &PathBuf, problem: &str) -> TlsError {
+fn wrong(flag: &'static str, path: &Path, problem: &str) -> TlsError {
     TlsError::File { flag, path: path.clone(), problem: problem.to_owned() }
 }
 

@@ -14,17 +14,21 @@ use super::status;
 use crate::{
     domain::Caller,
     identity::{Identities, Peer, Unidentified},
+    metrics::Metrics,
 };
 
 /// Makes [`Identify`].
 #[derive(Debug, Clone)]
-pub(super) struct CallerLayer(pub(super) Arc<Identities>);
+pub(super) struct CallerLayer {
+    pub(super) identities: Arc<Identities>,
+    pub(super) metrics: Arc<Metrics>,
+}
 
 impl<S> Layer<S> for CallerLayer {
     type Service = Identify<S>;
 
     fn layer(&self, inner: S) -> Identify<S> {
-        Identify { inner, identities: Arc::clone(&self.0) }
+        Identify { inner, identities: Arc::clone(&self.identities), metrics: Arc::clone(&self.metrics) }
     }
 }
 
@@ -33,6 +37,7 @@ impl<S> Layer<S> for CallerLayer {
 pub(super) struct Identify<S> {
     inner: S,
     identities: Arc<Identities>,
+    metrics: Arc<Metrics>,
 }
 
 impl<S> Service<Request<Body>> for Identify<S>
@@ -66,40 +71,35 @@ where
             Err(Unidentified::KeyUnknown) => {
                 // The service that is ready goes with the call; its clone stays and is asked again whether it is ready.
                 let next = self.inner.clone();
-                let inner = std::mem::replace(&mut self.inner, next);
-                Box::pin(look_again(inner, Arc::clone(&self.identities), peer, request))
+                let mut inner = std::mem::replace(&mut self.inner, next);
+                let (identities, metrics) = (Arc::clone(&self.identities), Arc::clone(&self.metrics));
+                Box::pin(async move {
+                    match look_again(&identities, &peer, &mut request).await {
+                        Ok(()) => inner.call(request).await,
+                        Err(error) => Ok(refused(&peer, &error, &metrics)),
+                    }
+                })
             }
             Err(error) => {
-                let response = refused(&peer, &error);
+                let response = refused(&peer, &error, &self.metrics);
                 Box::pin(async { Ok(response) })
             }
         }
     }
 }
 
-/// Goes on once the issuer's keys have been looked at again.
-async fn look_again<S>(
-    mut inner: S,
-    identities: Arc<Identities>,
-    peer: Peer,
-    mut request: Request<Body>,
-) -> Result<Response<Body>, S::Error>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-{
+/// Looks at the issuer's keys again, and once more who calls.
+async fn look_again(identities: &Identities, peer: &Peer, request: &mut Request<Body>) -> Result<(), Unidentified> {
     let headers: HeaderMap = request.headers().clone();
-    match identities.caller_with_new_keys(&peer, &headers).await {
-        Ok(caller) => {
-            request.extensions_mut().insert::<Caller>(caller);
-            inner.call(request).await
-        }
-        Err(error) => Ok(refused(&peer, &error)),
-    }
+    let caller = identities.caller_with_new_keys(peer, &headers).await?;
+    request.extensions_mut().insert::<Caller>(caller);
+    Ok(())
 }
 
-fn refused(peer: &Peer, error: &Unidentified) -> Response<Body> {
+fn refused(peer: &Peer, error: &Unidentified, metrics: &Metrics) -> Response<Body> {
     let failure = status::unidentified(error);
     let (code, reason) = failure.summary();
+    metrics.caller_denied(reason);
     tracing::info!(peer = %peer.address, ?code, reason, why = error.why(), "refused before a handler ran");
     failure.into_status(None).into_http()
 }

@@ -12,14 +12,13 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Extensions, HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
-    domain::Caller,
     metrics::Metrics,
     proto::{AnalyzeManyResponse, analyze_many_response::Event, analyze_many_result::Outcome},
     spans::Rpc,
@@ -62,11 +61,6 @@ fn fault(code: Code) -> Option<&'static str> {
             | Code::DataLoss
     );
     is_fault.then(|| name(code))
-}
-
-/// Who calls, as the identity layer found out.
-pub(super) fn caller(extensions: &Extensions) -> Caller {
-    extensions.get::<Caller>().cloned().unwrap_or_else(Caller::anonymous)
 }
 
 /// Counts the answer to an item of a stream.

@@ -34,7 +34,7 @@ impl Permission {
 
     /// Whether the caller may do anything at all, such as opening a stream.
     pub(super) fn known(&self) -> Result<(), Failure> {
-        self.guard.knows(&self.caller).map_err(|denied| status::denied(&self.caller, &denied))
+        self.guard.knows(&self.caller).map_err(|denied| self.counted(status::denied(&self.caller, &denied)))
     }
 
     /// Whether the caller may ask that model.
@@ -45,14 +45,20 @@ impl Permission {
     /// Lets a single request in.
     pub(super) fn try_enter(&self, source: &Source, options: &Options) -> Result<Pass, Failure> {
         let entered = self.guard.try_enter(&self.caller, &self.wanted(picture(source), options));
-        entered.map_err(|refused| status::refused(&self.caller, &refused))
+        entered.map_err(|refused| self.counted(status::refused(&self.caller, &refused)))
     }
 
     /// Whether the caller may list that: each of the objects is an item of its own, and held against the policy again.
     pub(super) fn listing(&self, task: &ListingTask) -> Result<(), Failure> {
         let picture = Picture::Listing { bucket: &task.listing.bucket, prefix: &task.listing.prefix };
         let decision = self.guard.decide(&self.caller, &self.wanted(picture, &task.options));
-        decision.map_err(|denied| status::denied(&self.caller, &denied))
+        decision.map_err(|denied| self.counted(status::denied(&self.caller, &denied)))
+    }
+
+    fn counted(&self, failure: Failure) -> Failure {
+        let (_, reason) = failure.summary();
+        self.analyzer.metrics().caller_denied(reason);
+        failure
     }
 
     fn wanted<'a>(&'a self, picture: Picture<'a>, options: &Options) -> Wanted<'a> {
@@ -78,7 +84,7 @@ impl many::Gate<Failure> for Permission {
         let wanted = self.wanted(picture(&task.source), &task.options);
         match self.guard.enter(&self.caller, &wanted).await {
             Ok(pass) => Ok(Box::new(Item(pass))),
-            Err(refused) => Err(status::refused(&self.caller, &refused)),
+            Err(refused) => Err(self.counted(status::refused(&self.caller, &refused))),
         }
     }
 }

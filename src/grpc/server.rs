@@ -75,7 +75,8 @@ pub async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::NotServing).await;
-    let observe = ObserveLayer(std::sync::Arc::clone(service.analyzer().metrics()));
+    let metrics = Arc::clone(service.analyzer().metrics());
+    let observe = ObserveLayer(Arc::clone(&metrics));
     let in_flight = InFlight::new();
     let edge = EdgeLayer { longest: service.max_request_time(), in_flight: in_flight.clone() };
     let (cut, cut_off) = watch::channel(false);
@@ -88,6 +89,7 @@ pub async fn serve(
         identities.ready().await;
     };
     let draining = drain(health.clone(), transport.readiness.clone(), ready, shutdown, transport.drain_pause, stop);
+    let callers = CallerLayer { identities: Arc::clone(&transport.identities), metrics };
     let limits = &transport.limits;
     let incoming = Incoming::new(listener, transport.tls.clone(), transport.connections.clone());
     let server = Server::builder()
@@ -108,7 +110,7 @@ pub async fn serve(
         // Arrival, deadline, and details for the transport's own errors.
         .layer(edge)
         // Who calls.
-        .layer(CallerLayer(Arc::clone(&transport.identities)))
+        .layer(callers)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)

@@ -167,8 +167,8 @@ pub struct Metrics {
     box_adjustments: Family<labels::AdjustmentKind, Counter>,
     prepared_bytes: Counter,
     caller_denied: Family<labels::Reason, Counter>,
-    /// Open connections of gRPC clients: whoever accepts them counts.
-    pub connections: Gauge,
+    connections: Gauge,
+    connections_now: OnceLock<Box<dyn Fn() -> usize + Send + Sync>>,
     serving: Gauge,
 }
 
@@ -217,6 +217,7 @@ impl Default for Metrics {
             box_adjustments: registered(&mut registry, &catalogue::BOX_ADJUSTMENTS, Family::default()),
             prepared_bytes: registered(&mut registry, &catalogue::PREPARED_BYTES, Counter::default()),
             caller_denied: registered(&mut registry, &catalogue::CALLER_DENIED, Family::default()),
+            connections_now: OnceLock::new(),
             connections: registered(&mut registry, &catalogue::CONNECTIONS, Gauge::default()),
             serving: registered(&mut registry, &catalogue::SERVING, Gauge::default()),
             registry,
@@ -317,11 +318,18 @@ impl Metrics {
         let _ = self.in_flight_now.set(Box::new(now));
     }
 
+    /// Who knows how many connections are open, in the same way.
+    pub fn watch_connections(&self, now: impl Fn() -> usize + Send + Sync + 'static) {
+        let _ = self.connections_now.set(Box::new(now));
+    }
+
     /// All metrics as text.
     pub fn scrape(&self, format: Format) -> String {
         let now = self.in_flight_now.get().map(|now| now()).unwrap_or_default();
         self.in_flight.set(i64::try_from(now.analyses).unwrap_or(i64::MAX));
         self.in_flight_bytes.set(i64::try_from(now.bytes).unwrap_or(i64::MAX));
+        let connections = self.connections_now.get().map(|now| now()).unwrap_or_default();
+        self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
         format.write(&self.registry)
     }
 }

@@ -29,7 +29,7 @@ fn all() -> Metrics {
     metrics.prepared(5000);
     metrics.caller_denied("CALLER_UNKNOWN");
     metrics.serving(true);
-    metrics.connections.inc();
+    metrics.watch_connections(|| 1);
     metrics.watch_in_flight(|| InFlight { analyses: 3, bytes: 4096 });
     metrics
 }
