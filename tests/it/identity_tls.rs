@@ -251,12 +251,15 @@ async fn a_client_that_opens_and_resets_streams_is_cut_off_and_starves_nobody() 
         let (stream, attack) = (TcpStream::connect(service.running.address).await.unwrap(), attack.clone());
         attackers.push(tokio::spawn(async move {
             let (mut reader, mut writer) = stream.into_split();
-            // The server may cut it off in the middle.
-            let sending = tokio::spawn(async move { writer.write_all(&attack).await });
+            // The server may cut it off in the middle. The client itself ends nothing.
+            let sending = tokio::spawn(async move {
+                let _ = writer.write_all(&attack).await;
+                writer
+            });
             let mut answer = Vec::new();
             let ended = tokio::time::timeout(PATIENCE, reader.read_to_end(&mut answer)).await;
             let _ = ended.expect("the server cuts it off");
-            let _ = sending.await;
+            drop(sending.await.unwrap());
         }));
     }
     for _ in 0..50 {
