@@ -1,6 +1,10 @@
 //! How the command line proves who it is and checks who the server is.
 
-use std::{io, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
@@ -118,18 +122,18 @@ pub(super) async fn connect(connector: TlsConnector, uri: Uri) -> io::Result<Tok
     Ok(TokioIo::new(connector.connect(name, stream).await?))
 }
 
-fn certificates(flag: &'static str, path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(flag: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = read(flag, path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     found.ok().filter(|found| !found.is_empty()).ok_or_else(|| wrong(flag, path, "holds no certificate in PEM"))
 }
 
-fn read(flag: &'static str, path: &PathBuf) -> Result<Vec<u8>, TlsError> {
+fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|error| wrong(flag, path, &format!("cannot be read: {error}")))
 }
 
 fn wrong(flag: &'static str, path: &Path, problem: &str) -> TlsError {
-    TlsError::File { flag, path: path.clone(), problem: problem.to_owned() }
+    TlsError::File { flag, path: path.to_owned(), problem: problem.to_owned() }
 }
 
 #[cfg(test)]

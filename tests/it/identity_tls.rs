@@ -227,3 +227,45 @@ async fn a_connection_is_told_to_end_at_its_age_and_a_client_that_goes_on_loses_
         calls += 1;
     }
 }
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[tokio::test]
+async fn a_client_that_opens_and_resets_streams_is_cut_off_and_starves_nobody() {
+    let service = Service::start().await;
+    let path = b"/sightline.v1.ImageAnalysisService/GetCapabilities";
+    // :method POST, :scheme http, and :path as it stands.
+    let headers = [&[0x83, 0x86, 0x04, u8::try_from(path.len()).unwrap()], path.as_slice()].concat();
+    let mut attack = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    attack.extend(frame(4, 0, 0, &[]));
+    for stream in (1..20_000).step_by(2) {
+        attack.extend(frame(1, 4, stream, &headers));
+        attack.extend(frame(3, 0, stream, &8_u32.to_be_bytes()));
+    }
+    let mut attackers = Vec::new();
+    for _ in 0..4 {
+        let (stream, attack) = (TcpStream::connect(service.running.address).await.unwrap(), attack.clone());
+        attackers.push(tokio::spawn(async move {
+            let (mut reader, mut writer) = stream.into_split();
+            // The server may cut it off in the middle. The client itself ends nothing.
+            let sending = tokio::spawn(async move {
+                let _ = writer.write_all(&attack).await;
+                writer
+            });
+            let mut answer = Vec::new();
+            let ended = tokio::time::timeout(PATIENCE, reader.read_to_end(&mut answer)).await;
+            let _ = ended.expect("the server cuts it off");
+            drop(sending.await.unwrap());
+        }));
+    }
+    for _ in 0..50 {
+        service.client().get_capabilities(GetCapabilitiesRequest {}).await.expect("others are served");
+    }
+    for attacker in attackers {
+        attacker.await.unwrap();
+    }
+}
