@@ -97,3 +97,85 @@ impl many::Pass for Item {
         self.0.charge(usage);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        adapters::{Endpoints, StaticCredentials},
+        app::App,
+        config::{ServerArgs, read_policy},
+        grpc::Service,
+        proto::{self, image_analysis_service_server::ImageAnalysisService as _, image_source::Source},
+    };
+
+    async fn service(policy: &str) -> Service {
+        let nobody = || "http://127.0.0.1:9".to_owned();
+        let credentials =
+            StaticCredentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned() };
+        let endpoints = Endpoints { s3: nobody(), bedrock: nobody(), region: "eu-west-1".to_owned(), credentials };
+        let config = ServerArgs::from_environment().unwrap().config().unwrap();
+        let app = App::new(&config, Some(&endpoints)).await;
+        let guard = Guard::new(Some(read_policy(policy, &config.models).unwrap()));
+        Service::new(Arc::clone(app.service.analyzer()), guard, 1 << 20, Duration::from_secs(10))
+    }
+
+    /// A request as an identity source hands it on.
+    fn by<T>(caller: Option<&str>, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(name) = caller {
+            request.extensions_mut().insert(Caller::named(name));
+        }
+        request
+    }
+
+    const POLICY: &str = r#"
+        [[rule]]
+        callers = ["spiffe://example.org/ns/shop/sa/*"]
+        inline = true
+        requests_per_second = 0.001
+        [[rule]]
+        callers = ["team-a"]
+        objects = ["s3://photos"]
+        models = ["nova-pro"]
+    "#;
+
+    #[tokio::test]
+    async fn callers_are_known_by_the_name_that_their_identity_source_gave() {
+        let service = service(POLICY).await;
+        let web = "spiffe://example.org/ns/shop/sa/web";
+        let ask = async |caller| {
+            let content = Source::Content(b"no picture".as_slice().into());
+            let message = proto::AnalyzeImageRequest {
+                image: Some(proto::ImageSource { source: Some(content) }),
+                features: Some(proto::Features { text: Some(Default::default()), ..Default::default() }),
+                ..Default::default()
+            };
+            let status = service.analyze_image(by(caller, message)).await.unwrap_err();
+            (status.code(), status.message().to_owned())
+        };
+        use tonic::Code::{InvalidArgument, PermissionDenied, ResourceExhausted};
+        assert_eq!(ask(Some(web)).await.0, InvalidArgument, "it is looked at, and is no picture");
+        assert_eq!(ask(Some(web)).await.0, ResourceExhausted, "one in a thousand seconds");
+        let another = "spiffe://example.org/ns/shop/sa/batch";
+        assert_eq!(ask(Some(another)).await.0, InvalidArgument, "each caller has the limits for itself");
+        for (caller, shown) in [(Some("team-a"), "team-a"), (Some("team-b"), "team-b"), (None, "without identity")] {
+            let (code, message) = ask(caller).await;
+            assert!(code == PermissionDenied && message.contains(shown), "{caller:?}: {code:?} {message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_caller_is_shown_the_models_that_it_may_ask() {
+        let service = service(POLICY).await;
+        let count = async |caller| {
+            let answer = service.get_capabilities(by(caller, proto::GetCapabilitiesRequest {})).await;
+            answer.map(|answer| answer.into_inner().models.len()).map_err(|status| status.code())
+        };
+        assert_eq!(count(Some("team-a")).await, Ok(1));
+        assert!(count(Some("spiffe://example.org/ns/shop/sa/web")).await.unwrap() > 10);
+        assert_eq!(count(None).await, Err(tonic::Code::PermissionDenied));
+    }
+}
