@@ -27,6 +27,7 @@ mod many_mix;
 mod many_pressure;
 mod models;
 mod prompts;
+mod proxies;
 mod request_ids;
 mod rereads;
 mod retries;

@@ -6,6 +6,7 @@ pub mod images;
 mod loopback;
 pub mod many;
 pub mod models;
+pub mod proxies;
 pub mod s3;
 mod s3_list;
 mod s3_wire;
