@@ -40,7 +40,7 @@ pub fn without_aws() -> Environment {
 }
 
 /// AWS at two endpoints, with a key for both.
-fn aws_at(s3: String, bedrock: String) -> Environment {
+pub fn aws_at(s3: String, bedrock: String) -> Environment {
     let mut environment = without_aws();
     environment.extend([
         ("AWS_ENDPOINT_URL_S3", s3),
@@ -77,6 +77,17 @@ impl Server {
                 return Self { address: entry["address"].as_str().unwrap().parse().unwrap(), child };
             }
         }
+    }
+
+    /// Sends SIGTERM.
+    pub async fn terminate(&self) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    }
+
+    /// The exit code, once the process has ended; none when a signal ended it.
+    pub async fn ended(&mut self) -> Option<i32> {
+        self.child.wait().await.unwrap().code()
     }
 }
 
@@ -156,9 +167,8 @@ async fn the_embedded_stack_answers_on_a_folder_of_ones_own() {
     assert_eq!(analysis.model.as_ref().unwrap().served, "sightline.nanodet-416");
     assert!(analysis.warnings.iter().any(|warning| warning.code == "MODEL_IS_DETECTOR"));
 
-    let pid = server.child.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
-    assert_eq!(server.child.wait().await.unwrap().code(), Some(0), "SIGTERM ends it cleanly");
+    server.terminate().await;
+    assert_eq!(server.ended().await, Some(0), "SIGTERM ends it cleanly");
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["photos"], "the folder is left as it was");
 }

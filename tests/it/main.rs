@@ -31,6 +31,7 @@ mod proxies;
 mod request_ids;
 mod rereads;
 mod retries;
+mod rolling_restart;
 mod sharing;
 mod strangers;
 mod strategies;
