@@ -85,6 +85,7 @@ through! {
     a_message_over_the_limit_is_told_so &["--max-message-bytes", "50000"],
     deadlines_arrive &[],
     callers_who_leave_take_their_work_along &[],
+    a_drain_answers_what_is_in_flight_and_says_so &["--drain-timeout", "1h"],
     health_is_checked_and_watched &["--drain-timeout", "1h"],
 }
 
@@ -184,19 +185,20 @@ async fn errors_keep_their_details(front: Front) {
     assert_eq!(front.service.bedrock.received_so_far(), before);
 }
 
-/// A status travels in headers, which proxies bound: nginx by 4 KB.
+/// A status travels in headers, which proxies bound: nginx by 4 KB, unless told otherwise.
 async fn the_largest_error_comes_through(front: Front) {
-    // Each byte of the key becomes three of the message.
-    let key = "회의".repeat(170);
-    let outcome = front.analyze(object(&key, describe())).await;
-    let (status, _) = assert_error(outcome, Code::NotFound, "OBJECT_NOT_FOUND");
-    assert!(status.message().contains("회의회의"), "{status:?}");
-
+    // Each byte of the first becomes three in the message; those of the others are the longest in HPACK.
+    for text in ["회", "\\", "|"] {
+        let mut request = object(&text.repeat(1020 / text.len()), describe());
+        request.request_id = "Z".repeat(128);
+        let (status, _) = assert_error(front.analyze(request).await, Code::NotFound, "OBJECT_NOT_FOUND");
+        assert!(status.details().len() > 1_500, "near the server's own limit: {}", status.details().len());
+    }
     let mut many = object("", Features::default());
-    many.tags = (0..16).map(|number| (format!("회의 {number} {}", "\u{7}".repeat(200)), "\u{7}".repeat(300))).collect();
-    many.request_id = "회".repeat(200);
-    let (_, details) = assert_error(front.analyze(many).await, Code::InvalidArgument, "FIELD_INVALID");
+    many.tags = (0..16).map(|number| (format!("{}{number}", "|".repeat(200)), "\\".repeat(300))).collect();
+    let (status, details) = assert_error(front.analyze(many).await, Code::InvalidArgument, "FIELD_INVALID");
     assert!(fields(&details).len() > 5, "{:?}", fields(&details));
+    assert!(status.details().len() > 1_500, "near the server's own limit: {}", status.details().len());
 }
 
 /// The answer comes before the request has been sent whole.
@@ -239,6 +241,32 @@ async fn callers_who_leave_take_their_work_along(front: Front) {
     front.service.bedrock.in_progress().is(4).await;
     drop(talk);
     front.service.bedrock.abandoned(5).await;
+}
+
+async fn a_drain_answers_what_is_in_flight_and_says_so(front: Front) {
+    let gate = Gate::default();
+    let held = gate.clone();
+    front.service.bedrock.answer_with(move |request| answer_by_number(request).behind(&held));
+    let talk = Talk::over(front.client()).await;
+    talk.send(config(AnalyzeManyConfig { max_in_flight: 3, ..features(describe()) }));
+    talk.send_all((0..10).map(|number| item(inline(&format!("item-{number}"), &picture(number)))));
+    let mut client = front.client();
+    let unary = tokio::spawn(async move { client.analyze_image(content(&picture(20), describe())).await });
+    front.service.bedrock.in_progress().is(4).await;
+    let Front { service, channel: _channel, _proxy } = front;
+    let address = service.running.address;
+    let stopping = tokio::spawn(service.running.stop());
+    // The listener is gone once the server drains.
+    while tokio::net::TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    gate.open();
+    unary.await.unwrap().expect("a call in flight is answered");
+    let stream = talk.wait_for_the_end().await;
+    assert_eq!(stream.ids_as_requested(), ["item-0", "item-1", "item-2"]);
+    let (_, details) = stream.assert_ends(Code::Unavailable, "DRAINING");
+    assert!(details.get::<pb::RetryInfo>("RetryInfo").is_some());
+    stopping.await.unwrap().unwrap();
 }
 
 async fn health_is_checked_and_watched(front: Front) {

@@ -1,13 +1,6 @@
 //! Real proxies in front of servers under test: Envoy and nginx, each a process of its own on ports and sockets of its own.
 
-use std::{
-    fs,
-    future::Future,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, future::Future, net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,6 +18,10 @@ use super::{
 
 /// How often Envoy asks its servers for their health.
 const HEALTH_INTERVAL: &str = "0.1s";
+/// What a call may be repeated after: the server says that it takes none. It has not worked on it then.
+pub const UNAVAILABLE: &str = "unavailable";
+/// And after what never reached a server: the connection was not made, or was closing.
+pub const NEVER_ARRIVED: &str = "unavailable,connect-failure,refused-stream";
 /// How often another process is asked again: it tells no events.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -60,20 +57,20 @@ impl Process {
             loop {
                 again.tick().await;
                 if let Some(answer) = ask(self.folder.path()).await {
-                    return answer;
+                    return Ok(answer);
                 }
                 if let Some(status) = self.child.try_wait().unwrap() {
-                    panic!("{} has ended, {status}: {}", self.name, printed(self.folder.path()));
+                    return Err(status);
                 }
             }
         });
-        let answer = answer.await;
-        answer.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}: {}", printed(self.folder.path())))
+        let problem = match answer.await {
+            Ok(Ok(answer)) => return answer,
+            Ok(Err(status)) => format!("{} has ended, {status}", self.name),
+            Err(_) => format!("waited {PATIENCE:?} for {what}"),
+        };
+        panic!("{problem}: {}", fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
     }
-}
-
-fn printed(folder: &Path) -> String {
-    fs::read_to_string(folder.join("log")).unwrap_or_default()
 }
 
 /// nginx with `grpc_pass`, on a socket in its folder: it tells no port that it was given.
@@ -132,10 +129,15 @@ pub struct Envoy {
 impl Envoy {
     /// In front of these servers, once all of them are healthy. `None`, with a note, when it is not there.
     pub async fn start(servers: &[SocketAddr]) -> Option<Self> {
+        Self::repeating(UNAVAILABLE, servers).await
+    }
+
+    /// The same, with calls other than streams repeated after these failures.
+    pub async fn repeating(failures: &str, servers: &[SocketAddr]) -> Option<Self> {
         let envoy = require_tool("envoy")?;
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("envoy.json");
-        fs::write(&config, envoy_config(folder.path()).to_string()).unwrap();
+        fs::write(&config, envoy_config(folder.path(), failures).to_string()).unwrap();
         write_servers(folder.path(), servers);
         let mut command = Command::new(envoy);
         command.arg("--config-path").arg(config).arg("--admin-address-path").arg(folder.path().join("admin"));
@@ -216,9 +218,9 @@ fn write_servers(folder: &Path, servers: &[SocketAddr]) {
         "cluster_name": "sightline",
         "endpoints": [{"lb_endpoints": endpoints}],
     }]});
-    let (new, file): (PathBuf, _) = (folder.join("new.json"), folder.join("servers.json"));
+    let new = folder.join("new.json");
     fs::write(&new, servers.to_string()).unwrap();
-    fs::rename(new, file).unwrap();
+    fs::rename(new, folder.join("servers.json")).unwrap();
 }
 
 fn socket(address: SocketAddr) -> Value {
@@ -231,7 +233,7 @@ fn typed(name: &str, mut message: Value) -> Value {
     message
 }
 
-fn envoy_config(folder: &Path) -> Value {
+fn envoy_config(folder: &Path, failures: &str) -> Value {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let router = json!({
         "name": "envoy.filters.http.router",
@@ -241,7 +243,7 @@ fn envoy_config(folder: &Path) -> Value {
         "stat_prefix": "callers",
         "codec_type": "HTTP2",
         "stream_idle_timeout": "300s",
-        "route_config": {"virtual_hosts": [{"name": "sightline", "domains": ["*"], "routes": envoy_routes()}]},
+        "route_config": {"virtual_hosts": [{"name": "sightline", "domains": ["*"], "routes": envoy_routes(failures)}]},
         "http_filters": [router],
     });
     json!({
@@ -263,7 +265,11 @@ fn envoy_config(folder: &Path) -> Value {
     })
 }
 
-fn envoy_routes() -> Value {
+fn envoy_routes(failures: &str) -> Value {
+    let elsewhere = json!({
+        "name": "envoy.retry_host_predicates.previous_hosts",
+        "typed_config": typed("retry.host.previous_hosts.v3.PreviousHostsPredicate", json!({})),
+    });
     json!([
         // A stream is never repeated: its first results are out.
         {
@@ -275,7 +281,14 @@ fn envoy_routes() -> Value {
             "route": {
                 "cluster": "sightline",
                 "timeout": "180s",
-                "retry_policy": {"retry_on": "unavailable", "num_retries": 2},
+                "retry_policy": {
+                    "retry_on": failures,
+                    "num_retries": 2,
+                    "retry_back_off": {"base_interval": "0.2s"},
+                    // Another server than the one that said no. That one has the fewest calls, so it is picked again and again.
+                    "retry_host_predicate": [elsewhere],
+                    "host_selection_retry_max_attempts": 20,
+                },
             },
         },
         {"match": {"prefix": "/grpc."}, "route": {"cluster": "sightline", "timeout": "0s"}},
@@ -304,6 +317,8 @@ fn envoy_cluster(folder: &Path) -> Value {
             "grpc_health_check": {},
         }],
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        // As many may be repeated as there are: when a server goes, that is half of them. The default is 3.
+        "circuit_breakers": {"thresholds": [{"max_retries": 1024}]},
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
     })
 }
