@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	pb "example.com/sightline-client/gen/sightlinev1"
+	pb "example.com/sightline-client/gen/sightline/v1"
 )
 
 var labels = &pb.Features{Labels: &pb.LabelsFeature{}}

@@ -38,10 +38,16 @@ impl InFlight {
         Entered(self.clone())
     }
 
-    /// Resolves when there is none.
-    pub(super) async fn none(&self) {
-        // The sender is this value's own: it cannot be gone.
-        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    /// Resolves when there has been none for this long: a call that comes meanwhile is waited for too.
+    pub(super) async fn none_for(&self, quiet: Duration) {
+        let mut count = self.0.subscribe();
+        loop {
+            // The sender is this value's own: it cannot be gone.
+            let _ = count.wait_for(|count| *count == 0).await;
+            if tokio::time::timeout(quiet, count.changed()).await.is_err() {
+                return;
+            }
+        }
     }
 }
 
@@ -128,5 +134,31 @@ fn explained(response: Response<Body>) -> Response<Body> {
             failure.into_status(None).into_http()
         }
         _ => response,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A caller learns of the drain only when it has been told, and its call may be on its way by then.
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_comes_in_the_quiet_is_waited_for() {
+        const QUIET: Duration = Duration::from_secs(1);
+        let in_flight = InFlight::new();
+        let began = Instant::now();
+        let calls = in_flight.clone();
+        tokio::spawn(async move {
+            let first = calls.enter();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            drop(first);
+            tokio::time::sleep(QUIET / 2).await;
+            let second = calls.enter();
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            drop(second);
+        });
+        tokio::task::yield_now().await;
+        in_flight.none_for(QUIET).await;
+        assert!(began.elapsed() >= Duration::from_secs(12) + QUIET * 3 / 2, "{:?}", began.elapsed());
     }
 }

@@ -117,7 +117,7 @@ mod tests {
             StaticCredentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned() };
         let endpoints = Endpoints { s3: nobody(), bedrock: nobody(), region: "eu-west-1".to_owned(), credentials };
         let config = ServerArgs::from_environment().unwrap().config().unwrap();
-        let app = App::new(&config, Some(&endpoints)).await;
+        let app = App::new(&config, Some(&endpoints)).await.unwrap();
         let guard = Guard::new(Some(read_policy(policy, &config.models).unwrap()));
         Service::new(Arc::clone(app.service.analyzer()), guard, 1 << 20, Duration::from_secs(10))
     }

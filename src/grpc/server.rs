@@ -49,7 +49,7 @@ const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Resets that a client may have pending before it is taken for an attack.
 const MAX_PENDING_RESETS: usize = 64;
-/// Time for the last answers to reach their callers.
+/// Time for the last answers to reach their callers, and for calls that were sent before the callers knew to come in.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The same for all streams of a connection together: more than all of them may send, so that streams which the server reads
@@ -164,11 +164,10 @@ async fn closed(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// Resolves when the server drains and no call is in flight any more.
+/// Resolves when the server drains and no call is in flight any more, nor any that was on its way when its caller was told.
 async fn last_call(stopped: watch::Receiver<bool>, in_flight: InFlight) {
     closed(stopped).await;
-    in_flight.none().await;
-    tokio::time::sleep(LAST_WORDS).await;
+    in_flight.none_for(LAST_WORDS).await;
 }
 
 /// Resolves when the drain has taken too long: calls in flight are told DRAINING, and what they do upstream ends.

@@ -80,6 +80,17 @@ impl Server {
             }
         }
     }
+
+    /// Sends SIGTERM.
+    pub async fn terminate(&self) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    }
+
+    /// The exit code, once the process has ended; none when a signal ended it.
+    pub async fn ended(&mut self) -> Option<i32> {
+        self.child.wait().await.unwrap().code()
+    }
 }
 
 async fn output(arguments: &[&str]) -> (i32, String, String) {
@@ -158,9 +169,8 @@ async fn the_embedded_stack_answers_on_a_folder_of_ones_own() {
     assert_eq!(analysis.model.as_ref().unwrap().served, "sightline.nanodet-416");
     assert!(analysis.warnings.iter().any(|warning| warning.code == "MODEL_IS_DETECTOR"));
 
-    let pid = server.child.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
-    assert_eq!(server.child.wait().await.unwrap().code(), Some(0), "SIGTERM ends it cleanly");
+    server.terminate().await;
+    assert_eq!(server.ended().await, Some(0), "SIGTERM ends it cleanly");
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["photos"], "the folder is left as it was");
 }

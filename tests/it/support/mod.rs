@@ -8,6 +8,7 @@ pub mod loopback;
 pub mod many;
 pub mod models;
 pub mod process;
+pub mod proxies;
 pub mod s3;
 mod s3_list;
 mod s3_wire;

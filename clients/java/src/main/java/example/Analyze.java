@@ -33,8 +33,7 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
-import sightline.v1.ImageAnalysisOuterClass.*;
-import sightline.v1.ImageAnalysisServiceGrpc;
+import sightline.v1.*;
 import sightline.v1.ImageAnalysisServiceGrpc.ImageAnalysisServiceBlockingStub;
 import sightline.v1.ImageAnalysisServiceGrpc.ImageAnalysisServiceStub;
 
