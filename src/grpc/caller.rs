@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
@@ -60,7 +60,7 @@ where
         };
         match self.identities.caller(&peer, request.headers()) {
             Ok(caller) => {
-                request.extensions_mut().insert::<Caller>(caller);
+                identified(&mut request, caller);
                 Box::pin(self.inner.call(request))
             }
             Err(Unidentified::KeyUnknown) => {
@@ -90,11 +90,17 @@ where
     let headers: HeaderMap = request.headers().clone();
     match identities.caller_with_new_keys(&peer, &headers).await {
         Ok(caller) => {
-            request.extensions_mut().insert::<Caller>(caller);
+            identified(&mut request, caller);
             inner.call(request).await
         }
         Err(error) => Ok(refused(&peer, &error)),
     }
+}
+
+/// Says who calls to those behind, who have no use for the token.
+fn identified(request: &mut Request<Body>, caller: Caller) {
+    request.headers_mut().remove(AUTHORIZATION);
+    request.extensions_mut().insert(caller);
 }
 
 fn refused(peer: &Peer, error: &Unidentified) -> Response<Body> {
