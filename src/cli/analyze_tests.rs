@@ -39,7 +39,7 @@ async fn what_cannot_be_is_refused_before_a_server_is_asked() {
         ["no-such-file.png", "--annotate", "out.png"],
         [photo, "--annotate", "out.tiff"],
         [photo, "--annotate", photo],
-        [photo, "--server", "https://example.com"],
+        [photo, "--server", "ftp://example.com"],
     ] {
         let failure = failure(&words).await;
         assert!(matches!(failure, Failure::Usage(_)), "{words:?}: {failure}");

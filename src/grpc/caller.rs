@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
@@ -65,7 +65,7 @@ where
         };
         match self.identities.caller(&peer, request.headers()) {
             Ok(caller) => {
-                request.extensions_mut().insert::<Caller>(caller);
+                identified(&mut request, caller);
                 Box::pin(self.inner.call(request))
             }
             Err(Unidentified::KeyUnknown) => {
@@ -92,8 +92,14 @@ where
 async fn look_again(identities: &Identities, peer: &Peer, request: &mut Request<Body>) -> Result<(), Unidentified> {
     let headers: HeaderMap = request.headers().clone();
     let caller = identities.caller_with_new_keys(peer, &headers).await?;
-    request.extensions_mut().insert::<Caller>(caller);
+    identified(request, caller);
     Ok(())
+}
+
+/// Says who calls to those behind, who have no use for the token.
+fn identified(request: &mut Request<Body>, caller: Caller) {
+    request.headers_mut().remove(AUTHORIZATION);
+    request.extensions_mut().insert(caller);
 }
 
 fn refused(peer: &Peer, error: &Unidentified, metrics: &Metrics) -> Response<Body> {

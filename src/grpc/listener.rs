@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -31,6 +32,8 @@ const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// Most connections that have not come so far. One more, and the oldest of them is dropped: who is quick is not held up by
 /// any number of those who are silent.
 const MAX_SILENT: usize = 1024;
+/// Longest time for those that are on their way when the listener closes: a call may already be behind their first bytes.
+const LATECOMERS: Duration = Duration::from_secs(1);
 /// Pause after an error of the system's, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -90,9 +93,13 @@ impl Connections {
     }
 }
 
-/// The connections of a listener, as they are ready to be served. Dropping it closes the listener.
+/// The connections of a listener, as they are ready to be served. It ends once it is told to stop and those who had come by
+/// then are served.
 pub(super) struct Incoming {
-    listener: TcpListener,
+    /// `None` once it is told to stop.
+    listener: Option<TcpListener>,
+    stop: BoxFuture<'static, ()>,
+    latecomers: Option<Pin<Box<Sleep>>>,
     tls: Option<Arc<Reloaded<ServerConfig>>>,
     connections: Connections,
     opening: JoinSet<Option<Connection>>,
@@ -106,8 +113,18 @@ impl Incoming {
         listener: TcpListener,
         tls: Option<Arc<Reloaded<ServerConfig>>>,
         connections: Connections,
+        stop: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        Self { listener, tls, connections, opening: JoinSet::new(), silent: VecDeque::new(), pause: None }
+        Self {
+            listener: Some(listener),
+            stop: Box::pin(stop),
+            latecomers: None,
+            tls,
+            connections,
+            opening: JoinSet::new(),
+            silent: VecDeque::new(),
+            pause: None,
+        }
     }
 
     /// Waits for its first bytes, in a task of its own.
@@ -128,15 +145,25 @@ impl Incoming {
         self.silent.push_back(task);
     }
 
-    /// The next connection from the system, after a pause when it had none to give.
-    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<(TcpStream, SocketAddr)> {
+    /// Takes what has come by now, and closes the listener.
+    fn close(&mut self, context: &mut Context<'_>) {
+        while let Poll::Ready(Some((stream, address))) = self.poll_accept(context) {
+            self.begin(stream, address);
+        }
+        self.listener = None;
+        self.latecomers = Some(Box::pin(tokio::time::sleep(LATECOMERS)));
+    }
+
+    /// The next connection from the system, after a pause when it had none to give; none when the listener is closed.
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<Option<(TcpStream, SocketAddr)>> {
+        let Some(listener) = &self.listener else { return Poll::Ready(None) };
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(context));
                 self.pause = None;
             }
-            match ready!(self.listener.poll_accept(context)) {
-                Ok(accepted) => return Poll::Ready(accepted),
+            match ready!(listener.poll_accept(context)) {
+                Ok(accepted) => return Poll::Ready(Some(accepted)),
                 // It was gone before it was taken: the next one may be fine.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -160,11 +187,21 @@ impl Stream for Incoming {
                     self.connections.0.never_spoke.fetch_add(1, Ordering::Relaxed);
                     continue;
                 }
+                Poll::Ready(None) if self.listener.is_none() => return Poll::Ready(None),
                 Poll::Ready(None) | Poll::Pending => {}
             }
+            if let Some(latecomers) = &mut self.latecomers {
+                ready!(latecomers.as_mut().poll(context));
+                return Poll::Ready(None);
+            }
+            if self.stop.as_mut().poll(context).is_ready() {
+                self.close(context);
+                continue;
+            }
             // A new task must be asked once, so that it wakes this one.
-            let (stream, address) = ready!(self.poll_accept(context));
-            self.begin(stream, address);
+            if let Some((stream, address)) = ready!(self.poll_accept(context)) {
+                self.begin(stream, address);
+            }
         }
     }
 }

@@ -91,7 +91,8 @@ pub async fn serve(
     let draining = drain(health.clone(), transport.readiness.clone(), ready, shutdown, transport.drain_pause, stop);
     let callers = CallerLayer { identities: Arc::clone(&transport.identities), metrics };
     let limits = &transport.limits;
-    let incoming = Incoming::new(listener, transport.tls.clone(), transport.connections.clone());
+    let incoming =
+        Incoming::new(listener, transport.tls.clone(), transport.connections.clone(), closed(stopped.clone()));
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -115,7 +116,8 @@ pub async fn serve(
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(analysis)
-        .serve_with_incoming_shutdown(incoming, closed(stopped.clone()));
+        // What comes in ends by itself when the server drains; with a signal, connections are told so then.
+        .serve_with_incoming_shutdown(incoming, std::future::pending());
     // The server waits for connections, and those have no end of their own: a client that never hangs up, or that watches
     // health, must not hold the process.
     tokio::select! {

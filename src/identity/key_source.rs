@@ -97,15 +97,11 @@ impl KeySource {
         }
     }
 
-    /// Looks for keys that are new. Returns when that is done, or not to be done yet.
+    /// Asks the URL for keys that are new. Returns when that is done, or not to be done yet. A file is looked at every few
+    /// seconds anyway.
     pub(super) async fn refresh(&self) {
-        match self {
-            Self::File(file) => {
-                let file = Arc::clone(file);
-                // A runtime that ends takes no more work.
-                let _ = tokio::task::spawn_blocking(move || file.check_now()).await;
-            }
-            Self::Url(fetched) => fetched.fetch_on_demand().await,
+        if let Self::Url(fetched) = self {
+            fetched.fetch_on_demand().await;
         }
     }
 

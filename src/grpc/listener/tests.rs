@@ -10,7 +10,7 @@ async fn incoming(most: usize) -> (Incoming, Connections, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = Connections::new(most);
-    (Incoming::new(listener, None, connections.clone()), connections, address)
+    (Incoming::new(listener, None, connections.clone(), std::future::pending()), connections, address)
 }
 
 async fn client(address: SocketAddr, first: &[u8]) -> TcpStream {
@@ -101,7 +101,7 @@ async fn a_silent_connection_is_dropped_in_time() {
 async fn of_too_many_silent_ones_the_oldest_goes() {
     let (mut incoming, connections, address) = incoming(1).await;
     let oldest = client(address, b"").await;
-    let (stream, peer) = incoming.listener.accept().await.unwrap();
+    let (stream, peer) = incoming.listener.as_ref().unwrap().accept().await.unwrap();
     incoming.begin(stream, peer);
     for _ in 0..MAX_SILENT {
         // Tasks that never end stand for connections, of which there would be too many for some machines.
@@ -112,4 +112,35 @@ async fn of_too_many_silent_ones_the_oldest_goes() {
     assert!(incoming.next().await.unwrap().is_ok());
     closed(oldest).await;
     assert_eq!(connections.open(), 0, "the connection that was taken is gone");
+}
+
+/// A listener that is told to stop by the sender.
+async fn stoppable() -> (Incoming, tokio::sync::oneshot::Sender<()>, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let stopped = async { stopped.await.unwrap() };
+    (Incoming::new(listener, None, Connections::new(9), stopped), stop, address)
+}
+
+#[tokio::test]
+async fn who_has_come_before_the_listener_closes_is_served() {
+    let (mut incoming, stop, address) = stoppable().await;
+    // Known to the system alone, and half way in.
+    let _waiting = client(address, PREFACE).await;
+    let mut begun = client(address, b"PRI").await;
+    stop.send(()).unwrap();
+    assert!(incoming.next().await.unwrap().is_ok());
+    begun.write_all(PREFACE.get(3..).unwrap()).await.unwrap();
+    assert!(incoming.next().await.unwrap().is_ok());
+    assert!(incoming.next().await.is_none(), "nobody else is on the way");
+    assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_does_not_keep_a_listener_that_closes() {
+    let (mut incoming, stop, address) = stoppable().await;
+    let _silent = client(address, b"").await;
+    stop.send(()).unwrap();
+    assert!(incoming.next().await.is_none());
 }
