@@ -42,6 +42,14 @@ core:
 test *ARGS: tools
     SIGHTLINE_REQUIRE_TOOLS=1 cargo test --locked {{ ARGS }}
 
+# The example clients, against target/debug/sightline
+clients *ARGS:
+    scripts/check-clients {{ ARGS }}
+
+# The chart, the mesh examples, the rules and the dashboard
+deployment: tools
+    scripts/check-deploy
+
 # What AnalyzeMany costs; `just bench --help` lists the flags
 bench *ARGS:
     cargo bench --bench many -- {{ ARGS }}
