@@ -43,3 +43,68 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use http::HeaderMap;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What two events leave, the first of them within a sampled call.
+    fn lines(format: LogFormat) -> Vec<String> {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
+        let events = || {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01").parse().unwrap());
+            spans::Rpc::begin("s", "m", &headers).scope(|| tracing::info!(code = "}", "within"));
+            tracing::info!("without");
+        };
+        let registry = tracing_subscriber::registry();
+        match format {
+            LogFormat::Text => {
+                let layer = layer.map_event_format(|inner| WithTraceId::new(inner, format));
+                tracing::subscriber::with_default(registry.with(layer), events);
+            }
+            LogFormat::Json => {
+                let layer = layer.json().flatten_event(true).map_event_format(|inner| WithTraceId::new(inner, format));
+                tracing::subscriber::with_default(registry.with(layer), events);
+            }
+        }
+        String::from_utf8(written.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_line_within_a_sampled_call_has_the_traces_id() {
+        let text = lines(LogFormat::Text);
+        assert!(text[0].ends_with(&format!("within code=\"}}\" trace_id={TRACE}")), "{text:?}");
+        assert!(text[1].ends_with("without"), "{text:?}");
+        let json: Vec<serde_json::Value> =
+            lines(LogFormat::Json).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&json[0]["trace_id"], &json[0]["code"]), (&TRACE.into(), &"}".into()));
+        assert!(json.len() == 2 && json[1]["trace_id"].is_null(), "{json:?}");
+    }
+}

@@ -318,7 +318,9 @@ async fn a_call_is_a_part_of_its_callers_trace() {
 async fn items_of_a_stream_are_parts_of_its_trace() {
     let (s3, bedrock) = upstreams().await;
     let collector = Collector::start().await;
-    let server = Process::start(&s3, &bedrock, &["--otlp-endpoint", &collector.endpoint()]).await;
+    // OpenTelemetry's own variables are read too.
+    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.endpoint()), ("OTEL_SERVICE_NAME", "pictures")];
+    let server = Process::within(&s3, &bedrock, &[], &environment).await;
     let mut client = connect(server.address).await;
     let pictures = [40, 50].map(|edge| item(inline(&edge.to_string(), &Scene::new(edge, edge).encode(Format::Png))));
     let requests = [vec![describing()], pictures.to_vec()].concat();
@@ -326,6 +328,8 @@ async fn items_of_a_stream_are_parts_of_its_trace() {
     while stream.message().await.unwrap().is_some() {}
     server.stop().await;
     let spans = collector.spans();
+    let named_so = ("service.name".to_owned(), "pictures".to_owned());
+    assert!(collector.resources().iter().all(|attributes| attributes.contains(&named_so)));
     let calls = named(&spans, "sightline.v1.ImageAnalysisService/AnalyzeMany");
     let [call] = calls.as_slice() else { panic!("{spans:?}") };
     assert!(call.parent_span_id.is_empty() && attribute(call, "rpc.grpc.status_code") == "0", "{call:?}");

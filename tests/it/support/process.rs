@@ -64,10 +64,16 @@ impl Log {
 
 impl Process {
     pub async fn start(s3: &S3, bedrock: &Bedrock, flags: &[&str]) -> Self {
+        Self::within(s3, bedrock, flags, &[]).await
+    }
+
+    /// The same with variables of the environment.
+    pub async fn within(s3: &S3, bedrock: &Bedrock, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = command()
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"])
             .args(flags)
             .envs(aws_at(s3.endpoint(), bedrock.endpoint()))
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
