@@ -39,11 +39,13 @@ async fn what_cannot_be_is_refused_before_a_server_is_asked() {
         ["no-such-file.png", "--annotate", "out.png"],
         [photo, "--annotate", "out.tiff"],
         [photo, "--annotate", photo],
-        [photo, "--server", "ftp://example.com"],
+        [photo, "--server", "http://"],
     ] {
         let failure = failure(&words).await;
         assert!(matches!(failure, Failure::Usage(_)), "{words:?}: {failure}");
     }
+    let failure = failure(&[photo, "--server", "https://127.0.0.1:1", "--tls-ca", "/nonexistent"]).await;
+    assert!(matches!(failure, Failure::Usage(_)) && failure.to_string().contains("--tls-ca"), "{failure}");
 }
 
 #[tokio::test]
