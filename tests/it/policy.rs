@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use sha2::{Digest as _, Sha256};
 use sightline::proto::{AnalysisOptions, AnalyzeImageRequest, GetCapabilitiesRequest, ImageAnalysis};
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_types::pb;
 
 use crate::support::{
@@ -303,4 +304,42 @@ async fn a_fallback_of_an_allowed_model_is_asked_in_its_place() {
     assert!(warns(&analysis, "MODEL_FALLBACK"));
     let named = AnalysisOptions { model: model_of(&analysis).served.clone(), ..AnalysisOptions::default() };
     assert_not_allowed(policed.analyze(with(object("public/a.png", label()), named)).await, "model");
+}
+
+/// Identity and policy together: the name comes from a token, and a header of who is no trusted proxy gives none.
+#[tokio::test]
+async fn a_policy_decides_by_the_name_that_an_identity_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens.toml");
+    let entry = |caller: &str, token: &str| {
+        let digest: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("[[token]]\ncaller = \"{caller}\"\nsha256 = \"{digest}\"\n")
+    };
+    std::fs::write(&tokens, entry("team-a", "correct-horse") + &entry("team-b", "battery-staple")).unwrap();
+    let flags = ["--tokens", tokens.to_str().unwrap(), "--allow-anonymous"];
+    let policed = Policed::with(PUBLIC, &flags).await;
+    let private = |header: Option<(&'static str, &str)>| {
+        let mut request = Request::new(object("private/a.png", describe()));
+        if let Some((name, value)) = header {
+            request.metadata_mut().insert(name, value.parse().unwrap());
+        }
+        let mut client = policed.service.client();
+        async move { client.analyze_image(request).await }
+    };
+    let denied = |outcome: Result<_, Status>| {
+        let (_, details) = assert_error(outcome, Code::PermissionDenied, "CALLER_NOT_ALLOWED");
+        (details.info.metadata["caller"].clone(), details.info.metadata["what"].clone())
+    };
+    let pair = |caller: &str, what: &str| (caller.to_owned(), what.to_owned());
+    assert_eq!(denied(private(None).await), pair("anonymous", "object"));
+    let forged = ("x-forwarded-client-cert", "URI=team-a");
+    assert_eq!(denied(private(Some(forged)).await), pair("anonymous", "object"));
+    let unnamed = ("authorization", "Bearer battery-staple");
+    assert_eq!(denied(private(Some(unnamed)).await), pair("team-b", "service"));
+    policed.assert_untouched();
+    private(Some(("authorization", "Bearer correct-horse"))).await.expect("team-a may read everything");
+    let scrape = policed.service.scrape();
+    assert!(scrape.contains("sightline_caller_denied_total{reason=\"CALLER_NOT_ALLOWED\"} 3"), "{scrape}");
+    assert!(scrape.contains("sightline_caller_tokens_total{caller=\"team-a\"}"), "{scrape}");
+    assert!(scrape.contains("sightline_connections 1\n"), "{scrape}");
 }
