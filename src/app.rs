@@ -46,6 +46,8 @@ pub(crate) struct StartChecks {
     pub(crate) clients: Clients,
     pub(crate) store: Arc<dyn ImageStore>,
     pub(crate) locations: Vec<Location>,
+    /// What must answer, and where it is asked.
+    pub(crate) model: Option<(Arc<dyn VisionModel>, ModelProfile)>,
 }
 
 /// What the server stands on: S3 and Bedrock, found by AWS's own chain of environment, profiles and metadata, or elsewhere.
@@ -89,13 +91,14 @@ impl App {
         metrics.watch_connections(move || connections.open());
         let Upstream { clients, store, model } = Upstream::connect(config, endpoints).await;
         let (models, limits) = (config.models.clone(), config.limits.clone());
+        let asked = config.check_model_at_start.then(|| (Arc::clone(&model), models.default_model().clone()));
         let analyzer = Analyzer::new(Arc::clone(&store), model, models, limits, Arc::clone(&metrics));
         let guard = Guard::new(config.policy.as_ref().map(|file| file.policy.clone()));
         Ok(Self {
             policy: watch(config, &guard),
             service: Service::new(Arc::new(analyzer), guard, config.max_message_bytes, config.request_timeout),
             transport,
-            checks: StartChecks { clients, store, locations: config.check_at_start.clone() },
+            checks: StartChecks { clients, store, locations: config.check_at_start.clone(), model: asked },
             metrics,
         })
     }

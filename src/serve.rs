@@ -104,18 +104,26 @@ pub async fn start_embedded(listen: SocketAddr, stack: &crate::embedded::Embedde
     args.access = args.access.without_identities();
     args.policy = None;
     args.check_at_start = Vec::new();
+    args.check_model_at_start = false;
     let app = App::new(&args.config()?, Some(&crate::app::endpoints(stack))).await?;
     start(listen, app).await
 }
 
 /// Resolves once everything is there that the server cannot work without, or is not to work without.
 async fn ready(checks: StartChecks) {
-    let StartChecks { clients, store, locations } = checks;
+    let StartChecks { clients, store, locations, model } = checks;
     credentials(&clients).await;
     for location in &locations {
         let mut wait = FIRST_READY_WAIT;
         while let Finding::Missing(problem) = check::location(&*store, location).await {
             tracing::warn!(bucket = location.bucket, problem, "a check at the start fails: not serving");
+            pause(&mut wait).await;
+        }
+    }
+    if let Some((endpoint, profile)) = model {
+        let mut wait = FIRST_READY_WAIT;
+        while let Finding::Missing(problem) = check::model(&*endpoint, &profile).await {
+            tracing::warn!(problem, "the model does not answer at the start: not serving");
             pause(&mut wait).await;
         }
     }

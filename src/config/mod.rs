@@ -63,6 +63,11 @@ pub struct ServerArgs {
     #[arg(long, env = "SIGHTLINE_CHECK_AT_START", value_name = "BUCKET[/KEY],...", value_delimiter = ',')]
     pub check_at_start: Vec<Location>,
 
+    /// Ask the default model before the server turns SERVING, until it answers: a call with a small picture and one output
+    /// token, which is paid for.
+    #[arg(long, env = "SIGHTLINE_CHECK_MODEL_AT_START", value_parser = BoolishValueParser::new())]
+    pub check_model_at_start: bool,
+
     /// Largest picture file, from S3 or in the request.
     #[arg(long, env = "SIGHTLINE_MAX_IMAGE_BYTES", default_value = "20MiB", value_name = "SIZE", value_parser = size)]
     pub max_image_bytes: ByteSize,
@@ -171,6 +176,8 @@ pub struct Config {
     pub policy: Option<PolicyFile>,
     /// What must be readable before the server turns SERVING.
     pub check_at_start: Vec<Location>,
+    /// Whether the default model must answer before that.
+    pub check_model_at_start: bool,
     /// What bounds the work.
     pub limits: Limits,
     /// Largest request message in bytes.
@@ -209,6 +216,7 @@ impl ServerArgs {
             policy: policy::load(self, &models)?,
             models,
             check_at_start: self.check_at_start.clone(),
+            check_model_at_start: self.check_model_at_start,
             limits: self.limits(),
             max_message_bytes: usize::try_from(self.max_message_bytes.as_u64()).unwrap_or(usize::MAX),
             request_timeout: self.request_timeout,

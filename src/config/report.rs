@@ -56,6 +56,7 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         ("listen", config.listen.to_string()),
         ("embedded", embedded),
         ("check_at_start", locations(&config)),
+        ("check_model_at_start", config.check_model_at_start.to_string()),
         ("max_image_bytes", config.limits.max_image_bytes.to_string()),
         ("max_pixels", config.limits.max_pixels.to_string()),
         ("max_message_bytes", config.max_message_bytes.to_string()),

@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 /// Where the server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It has no credentials to sign with yet.
+    /// It has no credentials to sign with yet, or what it is to check at the start is not there.
     Starting,
     /// It takes calls.
     Serving,
@@ -21,7 +21,7 @@ impl State {
     /// A sentence for whoever asks.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Starting => "starting: no AWS credentials yet",
+            Self::Starting => "starting: something that it needs is not there yet, and the log says what",
             Self::Serving => "serving",
             Self::Draining => "draining: the server was told to stop",
         }

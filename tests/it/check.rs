@@ -6,7 +6,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use crate::{
     command::{Environment, aws_at, command, nobody, without_aws},
     support::{
-        bedrock::{Bedrock, Reply},
+        bedrock::{Bedrock, Gate, Reply},
         models::SONNET_5,
         s3::{Failure, S3},
         service::{Service, channel, photo},
@@ -184,4 +184,20 @@ async fn a_server_that_checks_at_its_start_turns_serving_when_all_is_there() {
     service.s3.put("photos", "ready.png", photo("coffee.png"));
     assert_eq!(next().await, ServingStatus::Serving);
     assert_eq!(service.s3.lists().len(), 1, "and the bucket was listed");
+}
+
+#[tokio::test]
+async fn a_server_that_asks_its_model_at_the_start_turns_serving_once_it_answers() {
+    let (s3, bedrock, _environment) = aws().await;
+    let gate = Gate::default();
+    bedrock.push(Reply::denied().behind(&gate));
+    let service = Service::over(s3, bedrock, &["--check-model-at-start"]).await;
+    let mut health = HealthClient::new(channel(service.running.address).await);
+    let mut states = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let mut next = async || states.message().await.unwrap().expect("a state").status();
+    assert_eq!(next().await, ServingStatus::NotServing);
+    gate.open();
+    assert_eq!(next().await, ServingStatus::Serving);
+    let asked: Vec<_> = service.bedrock.requests().iter().map(|request| request.body["max_tokens"].clone()).collect();
+    assert_eq!(asked, [json!(1), json!(1)], "denied, then answered");
 }
