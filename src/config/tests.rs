@@ -97,7 +97,7 @@ fn a_catalogue_file_is_laid_over_the_built_in_one() {
     assert_eq!(models.find("house").unwrap().id, "eu.anthropic.claude-sonnet-5");
     let args = parse(&["--models", &path, "--model", "house", "--allowed-models", "fast"]).unwrap();
     let shown = report(&args, |_| None).unwrap();
-    let lines: Vec<_> = shown.lines().filter(|line| line.contains("model")).skip(2).collect();
+    let lines: Vec<_> = shown.lines().skip_while(|line| !line.starts_with("models = ")).take(3).collect();
     assert_eq!(
         lines,
         [
