@@ -37,6 +37,7 @@ mod request_ids;
 mod rereads;
 mod retries;
 mod rolling_restart;
+mod rotel;
 mod sharing;
 mod strangers;
 mod strategies;

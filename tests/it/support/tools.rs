@@ -27,6 +27,14 @@ pub fn require_tool(name: &str) -> Option<PathBuf> {
     locate(&root().join(".venv/bin"), name, is_required())
 }
 
+/// The path of a program inside a Python package of `.venv`, such as `rotel/rotel-agent`. Without it as [`require_tool`].
+pub fn require_packaged(name: &str) -> Option<PathBuf> {
+    let library = root().join(".venv/lib");
+    let pythons = std::fs::read_dir(&library).into_iter().flatten().flatten().map(|entry| entry.path());
+    let packages = pythons.map(|python| python.join("site-packages")).find(|folder| folder.join(name).exists());
+    locate(&packages.unwrap_or(library), name, is_required())
+}
+
 /// The path of a tool of this machine's own, such as a browser, in `PATH`. Without it as [`require_tool`].
 pub fn require_installed(name: &str) -> Option<PathBuf> {
     let folders = env::var_os("PATH").unwrap_or_default();
