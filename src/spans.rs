@@ -4,7 +4,7 @@
 //! an exporter ([`crate::telemetry`]) a span costs nothing; the trace that a caller names is then carried all the same, for
 //! the log.
 
-use std::future::Future;
+use std::{collections::HashMap, future::Future};
 
 use http::HeaderMap;
 use opentelemetry::{
@@ -49,6 +49,15 @@ pub fn trace_id() -> Option<String> {
         let context = span.span_context();
         (context.is_valid() && context.is_sampled()).then(|| context.trace_id().to_string())
     })
+}
+
+/// The headers that carry the trace on to a server behind this one: `traceparent`, and `tracestate` where there is one. None
+/// outside a trace.
+pub fn outgoing() -> HashMap<String, String> {
+    let mut headers = HashMap::new();
+    Context::map_current(|context| TraceContextPropagator::new().inject_context(context, &mut headers));
+    headers.retain(|_, value| !value.is_empty());
+    headers
 }
 
 /// `future` as a part of the trace that begins it, for a task of its own. It does not prolong the span it was begun in.

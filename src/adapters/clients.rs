@@ -10,6 +10,8 @@ use aws_credential_types::provider::{ProvideCredentials as _, error::Credentials
 use aws_sdk_bedrockruntime::config::{Credentials, SharedCredentialsProvider};
 use aws_types::service_config::ServiceConfigKey;
 
+use super::trace::PassTrace;
+
 /// The Region when neither the environment, a profile nor the instance's metadata names one.
 const DEFAULT_REGION: &str = "us-east-1";
 
@@ -77,12 +79,14 @@ pub async fn connect(endpoints: Option<&Endpoints>, max_call_time: Duration) -> 
     let mut s3 = aws_sdk_s3::config::Builder::from(&shared)
         .retry_config(RetryConfig::standard().with_max_attempts(S3_ATTEMPTS))
         .timeout_config(timeouts.clone().read_timeout(S3_READ_TIMEOUT).build())
+        .interceptor(PassTrace)
         .force_path_style(path_style);
     // The pipeline owns the retries of model calls. A model may think for minutes before its first byte, which the
     // protection against stalled streams would take for a dead connection.
     let mut bedrock = aws_sdk_bedrockruntime::config::Builder::from(&shared)
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .interceptor(PassTrace)
         .timeout_config(timeouts.read_timeout(max_call_time).build());
     if let Some(endpoints) = endpoints {
         s3 = s3.endpoint_url(&endpoints.s3);

@@ -10,6 +10,7 @@ mod refusal;
 mod s3;
 #[cfg(test)]
 mod test_loopback;
+mod trace;
 mod turns;
 
 pub use bedrock::BedrockModel;

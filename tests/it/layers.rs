@@ -129,6 +129,7 @@ const PORTS: &[&str] = &[
     "pipeline::StoreError",
     "pipeline::ThinkingParameter",
     "pipeline::VisionModel",
+    "spans::outgoing",
 ];
 
 /// Most lines of a file, its tests not counted.

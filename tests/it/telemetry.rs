@@ -314,6 +314,25 @@ async fn a_call_is_a_part_of_its_callers_trace() {
     assert_eq!(ids("asking the model again"), [TRACE], "also in the task that asks");
 }
 
+/// With an exporter or without: what is behind the server may have one.
+#[tokio::test]
+async fn a_trace_goes_on_to_s3_and_bedrock() {
+    let service = Service::start().await;
+    service.s3.put(BUCKET, "rocket.jpg", photo("rocket.jpg"));
+    service.bedrock.answer_with(|_| Reply::tool(json!({"description": ANSWER})));
+    let mut client = service.client();
+    client.analyze_image(traced(object("rocket.jpg", describe()), true)).await.unwrap();
+    let (read, asked) = (service.s3.requests().remove(0), service.bedrock.only_request());
+    for headers in [&read.headers, &asked.headers] {
+        let parent = headers["traceparent"].to_str().unwrap();
+        assert!(parent.starts_with(&format!("00-{TRACE}-")) && parent.ends_with("-01"), "{parent}");
+        assert_eq!(headers["tracestate"], "vendor=1");
+    }
+    client.analyze_image(object("rocket.jpg", prompt("Outside of a trace?"))).await.unwrap();
+    let last = service.bedrock.requests().pop().unwrap();
+    assert!(!last.headers.contains_key("traceparent"), "{:?}", last.headers);
+}
+
 #[tokio::test]
 async fn items_of_a_stream_are_parts_of_its_trace() {
     let (s3, bedrock) = upstreams().await;
