@@ -50,6 +50,8 @@ mod imaging {
     mod planes;
     #[path = "../../../../src/imaging/png_decoder/mod.rs"]
     mod png_decoder;
+    #[path = "../../../../src/imaging/transpose.rs"]
+    mod transpose;
 
     pub use cancel::Cancel;
     pub use error::ImageError;
