@@ -30,6 +30,7 @@ pub mod domain;
 pub mod imaging;
 pub mod json_schema;
 pub mod prompt;
+mod toml_text;
 
 #[cfg(feature = "server")]
 pub mod adapters;

@@ -172,20 +172,13 @@ mod tests {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
     use super::*;
-    use crate::{
-        adapters::{Endpoints, StaticCredentials},
-        config::ServerArgs,
-    };
+    use crate::{adapters::Endpoints, config::ServerArgs};
 
     /// The server and this test share one thread, so that whatever holds it up would hold up the answer.
     #[tokio::test]
     async fn health_answers_while_every_worker_is_busy() {
-        let nobody = || "http://127.0.0.1:9".to_owned();
-        let credentials =
-            StaticCredentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned() };
-        let endpoints = Endpoints { s3: nobody(), bedrock: nobody(), region: "eu-west-1".to_owned(), credentials };
         let config = ServerArgs::from_environment().unwrap().config().unwrap();
-        let app = App::new(&config, Some(&endpoints)).await.unwrap();
+        let app = App::new(&config, Some(&Endpoints::nowhere())).await.unwrap();
         let admission = app.service.analyzer().admission().clone();
         let running = start(SocketAddr::from(([127, 0, 0, 1], 0)), app).await.unwrap();
         let mut busy = Vec::new();

@@ -49,6 +49,17 @@ pub struct Endpoints {
     pub credentials: StaticCredentials,
 }
 
+#[cfg(test)]
+impl Endpoints {
+    /// Where nobody answers.
+    pub(crate) fn nowhere() -> Self {
+        let nobody = || "http://127.0.0.1:9".to_owned();
+        let credentials =
+            StaticCredentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned() };
+        Self { s3: nobody(), bedrock: nobody(), region: "eu-west-1".to_owned(), credentials }
+    }
+}
+
 /// A fixed key.
 #[derive(Clone)]
 pub struct StaticCredentials {

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range};
 
+use crate::toml_text::{self, one_line};
+
 /// Why a catalogue cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
@@ -42,7 +44,7 @@ impl Place {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
-        Self { line: before.matches('\n').count() + 1, column }
+        Self { line: toml_text::line(text, offset), column }
     }
 }
 
@@ -50,18 +52,4 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
     }
-}
-
-/// A quoted key may hold what a terminal would obey.
-fn one_line(problem: &str) -> String {
-    let mut line = String::new();
-    for character in problem.trim().chars() {
-        match character {
-            '\n' => line.push_str("; "),
-            ' '..='~' => line.push(character),
-            other if other.is_alphanumeric() => line.push(other),
-            other => line.extend(other.escape_unicode()),
-        }
-    }
-    line
 }

@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        adapters::{Endpoints, StaticCredentials},
+        adapters::Endpoints,
         app::App,
         config::{ServerArgs, read_policy},
         grpc::Service,
@@ -112,12 +112,8 @@ mod tests {
     };
 
     async fn service(policy: &str) -> Service {
-        let nobody = || "http://127.0.0.1:9".to_owned();
-        let credentials =
-            StaticCredentials { access_key_id: "AKID".to_owned(), secret_access_key: "secret".to_owned() };
-        let endpoints = Endpoints { s3: nobody(), bedrock: nobody(), region: "eu-west-1".to_owned(), credentials };
         let config = ServerArgs::from_environment().unwrap().config().unwrap();
-        let app = App::new(&config, Some(&endpoints)).await.unwrap();
+        let app = App::new(&config, Some(&Endpoints::nowhere())).await.unwrap();
         let guard = Guard::new(Some(read_policy(policy, &config.models).unwrap()));
         Service::new(Arc::clone(app.service.analyzer()), guard, 1 << 20, Duration::from_secs(10))
     }

@@ -8,7 +8,7 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 use toml::Spanned;
 
 use super::name;
-use crate::domain::Caller;
+use crate::{domain::Caller, toml_text};
 
 /// Most tokens of a file.
 const MAX_TOKENS: usize = 10_000;
@@ -39,7 +39,7 @@ impl Tokens {
     /// token by mistake.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "it is no UTF-8 text".to_owned())?;
-        let line = |at: usize| text.get(..at).unwrap_or(text).matches('\n').count() + 1;
+        let line = |at: usize| toml_text::line(text, at);
         let written: Written = toml::from_str(text).map_err(|error| {
             let line = line(error.span().unwrap_or_default().start);
             format!("line {line}: it is no TOML of [[token]] tables, each with `caller` and `sha256`")

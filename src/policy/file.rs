@@ -12,7 +12,10 @@ use super::{
     error::{Mistake, PolicyError},
     pattern::{Callers, Objects},
 };
-use crate::domain::ModelProfile;
+use crate::{
+    domain::ModelProfile,
+    toml_text::{self, one_line},
+};
 
 /// Most rules of a file.
 const MAX_RULES: usize = 1000;
@@ -62,7 +65,7 @@ impl Reader<'_> {
     }
 
     fn line(&self, offset: usize) -> usize {
-        self.text.get(..offset).unwrap_or(self.text).matches('\n').count() + 1
+        toml_text::line(self.text, offset)
     }
 
     fn of_the_whole(&mut self, problem: &str) -> Vec<Rule> {
@@ -257,18 +260,4 @@ impl Reader<'_> {
 fn integer(value: &Value<'_>) -> Option<i64> {
     let DeValue::Integer(integer) = value.get_ref() else { return None };
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
-}
-
-/// What a terminal shows as it is: a quoted key may hold what it would obey.
-fn one_line(problem: &str) -> String {
-    let mut line = String::new();
-    for character in problem.trim().chars() {
-        match character {
-            '\n' => line.push_str("; "),
-            ' '..='~' => line.push(character),
-            other if other.is_alphanumeric() => line.push(other),
-            other => line.extend(other.escape_unicode()),
-        }
-    }
-    line
 }

@@ -35,7 +35,8 @@ const IO: &[&str] = &[
 const LAYERS: &[Layer] = &[
     Layer { name: "domain", knows: &[], never: IO },
     Layer { name: "imaging", knows: &["domain"], never: IO },
-    Layer { name: "catalog", knows: &["domain"], never: IO },
+    Layer { name: "toml_text", knows: &[], never: IO },
+    Layer { name: "catalog", knows: &["domain", "toml_text"], never: IO },
     Layer { name: "json_schema", knows: &[], never: IO },
     Layer { name: "prompt", knows: &["domain", "json_schema"], never: IO },
     Layer { name: "answer", knows: &["domain", "json_schema"], never: IO },
@@ -46,7 +47,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "policy",
-        knows: &["domain"],
+        knows: &["domain", "toml_text"],
         never: &["aws_*", "http", "hyper", "std::env", "tonic", "tonic_types"],
     },
     Layer { name: "adapters", knows: PORTS, never: &["tonic", "tonic_types"] },
@@ -54,7 +55,7 @@ const LAYERS: &[Layer] = &[
     // The one web page it reads, a JWKS, comes by the HTTP client that the SDKs bring along.
     Layer {
         name: "identity",
-        knows: &["domain"],
+        knows: &["domain", "toml_text"],
         never: &["aws_config", "aws_sdk_*", "hyper", "std::env", "tonic", "tonic_types"],
     },
     Layer {
