@@ -149,9 +149,10 @@ async fn drain(
         tracing::info!("serving");
         shutdown.await;
     }
-    tracing::info!(?pause, "draining");
     readiness.set(State::Draining);
     set_health(&health, ServingStatus::NotServing).await;
+    // Whoever reads this line finds what it says.
+    tracing::info!(?pause, "draining");
     // Those who balance load learn of it in their own time, and until then send calls here. Nobody sends any to a server that
     // was never ready.
     if !stopped_early && !pause.is_zero() {
