@@ -9,7 +9,7 @@ ARG FEATURES=server
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src tests/it \
     && touch src/lib.rs \
-    && for stub in build.rs src/main.rs tests/it/main.rs; do echo 'fn main() {}' > "$stub"; done \
+    && for stub in build.rs src/main.rs src/bootstrap.rs tests/it/main.rs; do echo 'fn main() {}' > "$stub"; done \
     && cargo build --profile dist --locked --no-default-features --features "$FEATURES"
 
 COPY build.rs ./
@@ -21,10 +21,20 @@ COPY src src
 RUN touch build.rs src/lib.rs src/main.rs \
     && cargo build --profile dist --locked --no-default-features --features "$FEATURES"
 
-FROM docker.io/library/debian:bookworm-slim
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /build/target/dist/sightline /usr/local/bin/sightline
-COPY LICENSE LICENSE-APACHE LICENSE-MIT NOTICE /usr/share/doc/sightline/
+# What the server needs while it runs, and nothing else: no shell, no package manager. Names are looked up by the C library,
+# which has files and DNS in itself.
+WORKDIR /image
+RUN install -D /build/target/dist/sightline usr/local/bin/sightline \
+    && ldd usr/local/bin/sightline > /build/linked \
+    && grep -o '/lib[^ ]*' /build/linked > /build/libraries \
+    && xargs --arg-file /build/libraries cp --dereference --parents --target-directory . \
+    && install -D -m 644 /etc/ssl/certs/ca-certificates.crt etc/ssl/certs/ca-certificates.crt \
+    && install -m 644 /etc/os-release etc/os-release \
+    && echo 'hosts: files dns' > etc/nsswitch.conf
+COPY LICENSE LICENSE-APACHE LICENSE-MIT NOTICE usr/share/doc/sightline/
+
+FROM scratch
+COPY --from=build /image /
 
 # Others can connect to this: the server starts only when it is also told how to know who calls (SIGHTLINE_TRUSTED_PROXIES,
 # SIGHTLINE_TLS_CLIENT_CA, SIGHTLINE_TOKENS or SIGHTLINE_JWKS), or that everybody may (SIGHTLINE_ALLOW_ANONYMOUS=true).
