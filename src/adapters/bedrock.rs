@@ -5,7 +5,12 @@ use std::{collections::HashMap, time::Instant};
 use async_trait::async_trait;
 use aws_sdk_bedrockruntime::{Client, operation::RequestId, primitives::Blob};
 
-use super::{clients::in_region, converse, errors::meaning, messages};
+use super::{
+    clients::in_region,
+    converse,
+    errors::meaning,
+    messages::{self, Body, HashedBody},
+};
 use crate::{
     domain::{Api, ModelProfile},
     pipeline::{ModelError, Question, Reply, VisionModel},
@@ -69,10 +74,22 @@ async fn invoke(client: &Client, question: &Question) -> Result<Reply, ModelErro
         .content_type("application/json")
         .accept("application/json")
         .set_request_metadata(tags)
-        .body(Blob::new(messages::request(question)));
+        // In whose place the interceptor puts the body.
+        .body(Blob::new(Vec::new()));
+    let body = hashed(messages::request(question)).await?;
     let asked = Instant::now();
-    let output = request.send().await.map_err(|error| meaning(&error, question, asked.elapsed()))?;
+    let sent = request.customize().interceptor(body).send();
+    let output = sent.await.map_err(|error| meaning(&error, question, asked.elapsed()))?;
     messages::reply(output.body().as_ref(), tool(question), output.request_id().map(str::to_owned))
+}
+
+/// The body with its hash.
+async fn hashed(body: Body) -> Result<HashedBody, ModelError> {
+    if !body.is_large() {
+        return Ok(body.hashed());
+    }
+    let unhashed = |error| ModelError::Rejected { detail: format!("no hash of the request: {error}") };
+    tokio::task::spawn_blocking(|| body.hashed()).await.map_err(unhashed)
 }
 
 async fn converse(client: &Client, question: &Question) -> Result<Reply, ModelError> {

@@ -1,29 +1,25 @@
 //! The body of Claude's Messages API, as Bedrock's InvokeModel takes and gives it.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+mod body;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
+pub(super) use self::body::{Body, HashedBody};
 use super::turns::{Turns, Written, stop_reason, turns};
 use crate::{
     domain::{StopReason, Strategy, Usage},
     pipeline::{ModelError, Question, Reply, ThinkingParameter},
 };
 
-/// The body of one call. The picture stands before the text, as Anthropic advises, and is encoded into its place: one
-/// copy, whatever its size.
-pub(super) fn request(question: &Question) -> Vec<u8> {
+/// The body of one call. The picture stands before the text, as Anthropic advises.
+pub(super) fn request(question: &Question) -> Body {
     let head = format!(
         r#"{{"anthropic_version":"bedrock-2023-05-31","max_tokens":{},"messages":[{{"role":"user","content":[{{"type":"image","source":{{"type":"base64","media_type":"{}","data":""#,
         question.max_output_tokens, question.media_type
     );
     let tail = format!(r#""}}}},{}]{}}}"#, words(question), settings(question));
-    let encoded = question.image.len().div_ceil(3) * 4;
-    let mut body = String::with_capacity(head.len() + encoded + tail.len());
-    body.push_str(&head);
-    STANDARD.encode_string(&question.image, &mut body);
-    body.push_str(&tail);
-    body.into_bytes()
+    Body { head: head.into(), image: question.image.clone(), tail: tail.into() }
 }
 
 /// What follows the picture up to the end of the messages.

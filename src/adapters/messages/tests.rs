@@ -1,3 +1,4 @@
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use insta::assert_snapshot;
 
 use super::{super::test_loopback, *};
@@ -8,7 +9,7 @@ fn question(strategy: Strategy) -> Question {
 }
 
 fn body(question: &Question) -> Value {
-    serde_json::from_slice(&request(question)).unwrap()
+    serde_json::from_slice(&request(question).whole()).unwrap()
 }
 
 fn pretty(question: &Question) -> String {
