@@ -55,6 +55,11 @@ impl Plan {
         self.peak_memory
     }
 
+    /// Whether [`Self::run`] does no work: the caller's own bytes are the picture, and nothing is to be decoded.
+    pub fn is_done(&self) -> bool {
+        self.as_is && self.header.media_type != MediaType::Webp
+    }
+
     /// Prepares the picture. `bytes` must be those that the plan was made of.
     ///
     /// # Errors
@@ -86,7 +91,7 @@ impl Plan {
     /// The caller's own bytes, once they are known to be sound.
     fn keep(&self, bytes: &[u8], cancel: &Cancel) -> Result<(Made, Vec<Warning>), ImageError> {
         let media_type = self.header.media_type;
-        if media_type == MediaType::Webp {
+        if !self.is_done() {
             // A model refuses a damaged stream after the call is made, and nothing but decoding finds the damage. What
             // fits the model has few pixels, so this takes milliseconds.
             decode::contained(|| decode::decode(bytes, &self.header, self.safe_decoders, cancel, |_| Ok(())))?;

@@ -18,6 +18,18 @@ pub(super) struct Planned {
 /// A picture that has the memory it takes.
 pub(super) struct Admitted(Planned);
 
+/// Files up to this size are looked at where they are: a hundredth of a millisecond's work, less than it takes to hand it on.
+const SMALL_BYTES: usize = 512 << 10;
+
+/// The picture, when that takes no worker: a small file that goes on as it is. `None` for all else, also for what is wrong.
+pub(super) fn at_once(bytes: &Bytes, limits: &imaging::Limits, target: &imaging::Target) -> Option<Prepared> {
+    if bytes.len() > SMALL_BYTES {
+        return None;
+    }
+    let plan = Plan::of(bytes, limits, target).ok().filter(Plan::is_done)?;
+    plan.run(bytes, &Cancel::never()).ok()
+}
+
 /// Makes the plan, on the worker: it decodes nothing, but walks the whole file.
 ///
 /// # Errors
@@ -116,6 +128,16 @@ mod tests {
         let worker = Admission::new(&tests::limits(), Default::default()).worker().await.unwrap();
         let stopped = until_dropped::<()>(worker, |_| Err(ImageError::Cancelled)).await;
         assert_eq!(stopped, Err(AnalyzeError::DeadlineExceeded { stage: Stage::Prepare }));
+    }
+
+    #[test]
+    fn only_what_goes_on_as_it_is_takes_no_worker() {
+        let small = tests::picture(1);
+        assert_eq!(at_once(&small, &LIMITS, &TARGET), imaging::prepare(&small, &LIMITS, &TARGET).ok());
+        assert!(at_once(&small, &LIMITS, &TARGET).is_some());
+        for other in [tests::large_picture(), Bytes::from_static(b"no picture"), small.slice(..small.len() / 2)] {
+            assert_eq!(at_once(&other, &LIMITS, &TARGET), None);
+        }
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::{
     Analyzer, Job, Slot, Source, Worker,
@@ -135,14 +135,23 @@ impl<'a> Run<'a> {
         let analyzer = self.analyzer;
         // The model's answer may take long: the original is held by whoever prepares it, and no longer than that.
         self.job.source = Source::Content(Bytes::new());
-        let worker = self.early_worker(keys).await.map_err(|error| (error, Claim::default()))?;
+        let started = Instant::now();
+        let ready = preparing::at_once(&bytes, &analyzer.limits.of_pictures(), &self.target(model));
+        self.timing.prepare += started.elapsed();
+        let worker = match ready {
+            Some(_) => None,
+            None => self.early_worker(keys).await.map_err(|error| (error, Claim::default()))?,
+        };
         let deadline = self.job.deadline;
         let prepare = async move |worker: Option<Worker>| {
             // It may have been kept while this one waited for its turn.
             if let Some(shared) = self.kept(kept_under.as_ref()) {
                 return Ok(Begin::Kept(shared));
             }
-            let prepared = self.prepare(model, bytes.clone(), worker).await?;
+            let prepared = match ready {
+                Some(prepared) => self.prepared(&spans::prepare(), bytes.len(), Ok(prepared)),
+                None => self.prepare(model, bytes.clone(), worker).await,
+            }?;
             let facts = facts(&prepared);
             let request = Request { topic: self.topic(), picture: picture(prepared, bytes), candidates };
             self.slot.lighten(request.picture.bytes.len() as u64);
@@ -173,18 +182,29 @@ impl<'a> Run<'a> {
             None => self.job.queue(self.slot.waits(), self.slot.worker()).await??,
         };
         let span = spans::prepare();
-        let prepared = self.prepare_on(worker, model, bytes.clone()).instrument(span.clone()).await;
+        let byte_count = bytes.len();
+        let prepared = self.prepare_on(worker, model, bytes).instrument(span.clone()).await;
+        self.prepared(&span, byte_count, prepared)
+    }
+
+    /// Counts the preparation of a file of `byte_count` bytes, and says in `span` what came of it.
+    fn prepared(
+        &self,
+        span: &Span,
+        byte_count: usize,
+        prepared: Result<Prepared, AnalyzeError>,
+    ) -> Result<Prepared, AnalyzeError> {
         match &prepared {
             Ok(prepared) => {
                 let sent = match &prepared.encoded {
-                    Encoded::AsIs => bytes.len(),
+                    Encoded::AsIs => byte_count,
                     Encoded::New(bytes) => bytes.len(),
                 };
                 self.analyzer.metrics.stage(metrics::Stage::Prepare, self.timing.prepare);
                 self.analyzer.metrics.prepared(sent as u64);
-                spans::count(&span, "sightline.image.bytes", sent as u64);
+                spans::count(span, "sightline.image.bytes", sent as u64);
             }
-            Err(error) => spans::failed(&span, error.kind()),
+            Err(error) => spans::failed(span, error.kind()),
         }
         prepared
     }
@@ -197,12 +217,15 @@ impl<'a> Run<'a> {
         bytes: Bytes,
     ) -> Result<Prepared, AnalyzeError> {
         let limits = self.analyzer.limits.of_pictures();
-        let target = imaging::Target { tier: model.tier, oversize: self.job.options.oversize };
-        let plan = preparing::plan(worker, bytes, limits, target);
+        let plan = preparing::plan(worker, bytes, limits, self.target(model));
         let planned = self.timed_prepare(plan).await?;
         let waits = self.slot.waits();
         let admitted = self.job.queue(waits, self.slot.waiting(planned.admit())).await??;
         self.timed_prepare(admitted.run()).await
+    }
+
+    fn target(&self, model: &ModelProfile) -> imaging::Target {
+        imaging::Target { tier: model.tier, oversize: self.job.options.oversize }
     }
 
     /// A step of the preparation, within the deadline.
