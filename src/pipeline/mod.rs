@@ -37,7 +37,7 @@ pub use ports::{
     Correction, ImageStore, ListQuery, ModelError, OpenObject, Page, PageStart, Part, Question, Reply, StoreError,
     ThinkingParameter, VisionModel,
 };
-use sharing::{Flights, Sharing};
+use sharing::{Flights, Key, Sharing};
 
 /// What bounds the work.
 #[derive(Debug, Clone)]
@@ -130,6 +130,8 @@ pub struct Analyzer {
     store: Arc<dyn ImageStore>,
     asker: Arc<Asker>,
     models: Models,
+    /// Of each that callers may name, what it and its fallbacks have in the key of a result.
+    chains: Vec<(ModelProfile, Key)>,
     limits: Limits,
     admission: Admission,
     metrics: Arc<Metrics>,
@@ -152,7 +154,14 @@ impl Analyzer {
         let asker = Arc::new(Asker::new(model, limits.retry, pixels, admission.clone(), Arc::clone(&metrics)));
         let shares = limits.cache_bytes > 0;
         let sharing = shares.then(|| Arc::new(Sharing::new(limits.cache_bytes, limits.cache_ttl)));
-        Self { store, asker, models, limits, admission, metrics, sharing, flights: Flights::default() }
+        let chains = models.rows().map(|(_, model)| (model.clone(), of_chain(&models, model))).collect();
+        Self { store, asker, models, chains, limits, admission, metrics, sharing, flights: Flights::default() }
+    }
+
+    /// What `model` and its fallbacks have in the key of a result.
+    fn chain(&self, model: &ModelProfile) -> Key {
+        let known = self.chains.iter().find(|(known, _)| known == model);
+        known.map_or_else(|| of_chain(&self.models, model), |(_, key)| *key)
     }
 
     /// The models that callers may name.
@@ -221,4 +230,8 @@ impl Analyzer {
             _ => Ok(None),
         }
     }
+}
+
+fn of_chain(models: &Models, model: &ModelProfile) -> Key {
+    sharing::of_models(std::iter::once(model.clone()).chain(models.fallbacks_of(model)).collect::<Vec<_>>().as_slice())
 }

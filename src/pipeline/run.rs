@@ -68,7 +68,7 @@ impl<'a> Run<'a> {
             return Ok(self.validate(model, bytes, file).await?);
         }
         let candidates: Vec<_> = std::iter::once(model.clone()).chain(analyzer.models.fallbacks_of(model)).collect();
-        let keys = self.keys(&bytes, &candidates).await;
+        let keys = self.keys(&bytes, model).await;
         // A request that is repeated under its id is to have the result of the first, which it may have lost.
         let repeats = id.is_some_and(sharing::Claimed::is_kept);
         let reads = self.job.options.cache == CacheMode::ReadWrite || repeats;
@@ -101,13 +101,13 @@ impl<'a> Run<'a> {
         Ok(analysis)
     }
 
-    async fn keys(&self, bytes: &Bytes, candidates: &[ModelProfile]) -> Keys {
+    async fn keys(&self, bytes: &Bytes, model: &ModelProfile) -> Keys {
         if self.analyzer.sharing.is_none() {
             return Keys { result: None, flight: None };
         }
         let options = &self.job.options;
         let picture = sharing::of_bytes(bytes).await;
-        let key = sharing::of_result(&picture, &self.job.features, options, candidates);
+        let key = sharing::of_result(&picture, &self.job.features, options, &self.analyzer.chain(model));
         // A request that is not to share with others still shares with its own repetition.
         let own = |mode: &str| {
             self.job.is_callers_id.then(|| sharing::both(&key, &format!("{mode} {}", self.job.request_id)))

@@ -26,19 +26,22 @@ pub(in crate::pipeline) async fn of_bytes(bytes: &Bytes) -> Key {
     hashed.unwrap_or_else(|_| *blake3::hash(bytes).as_bytes())
 }
 
+/// The key of the models that may answer, the one that was asked for first.
+pub(in crate::pipeline) fn of_models(candidates: &[ModelProfile]) -> Key {
+    let mut hasher = blake3::Hasher::new();
+    update(&mut hasher, &candidates);
+    *hasher.finalize().as_bytes()
+}
+
 /// The key of a result: the picture, what is asked of it, how, and of which models. What changes nothing in the result has
 /// no part in it: the request's id, its tags, its time.
-pub(in crate::pipeline) fn of_result(
-    picture: &Key,
-    features: &Features,
-    options: &Options,
-    candidates: &[ModelProfile],
-) -> Key {
+pub(in crate::pipeline) fn of_result(picture: &Key, features: &Features, options: &Options, models: &Key) -> Key {
     let mut hasher = blake3::Hasher::new();
     hasher.update(picture);
+    hasher.update(models);
     // Whether the model's own answer is returned and how the cache is used does not change it.
     let options = Options { include_raw_output: false, cache: CacheMode::default(), model: None, ..options.clone() };
-    update(&mut hasher, &(PROMPT_VERSION, features, options, candidates));
+    update(&mut hasher, &(PROMPT_VERSION, features, options));
     *hasher.finalize().as_bytes()
 }
 
@@ -69,15 +72,11 @@ pub(in crate::pipeline) fn both(first: &Key, second: &str) -> Key {
 /// The debug form quotes and escapes every string, so that no two values have the same. It is stable within one process,
 /// which no key leaves.
 fn update(hasher: &mut blake3::Hasher, value: &impl Debug) {
-    struct Writer<'a>(&'a mut blake3::Hasher);
-    impl std::fmt::Write for Writer<'_> {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            self.0.update(text.as_bytes());
-            Ok(())
-        }
-    }
-    // Writing into a hash cannot fail.
-    let _ = write!(Writer(hasher), "{value:?}");
+    // In one piece: the hash takes a hundred small ones far more slowly.
+    let mut text = String::with_capacity(512);
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{value:?}");
+    hasher.update(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -88,7 +87,7 @@ mod tests {
     #[test]
     fn what_changes_the_result_changes_the_key_and_nothing_else_does() {
         let catalog = Catalog::built_in().unwrap();
-        let models = [catalog.resolve("default")];
+        let models = of_models(&[catalog.resolve("default")]);
         let features = Features { labels: Some(LabelsRequest::default()), ..Features::default() };
         let key = |features: &Features, options: &Options| of_result(&[7; 32], features, options, &models);
         let plain = key(&features, &Options::default());
@@ -102,7 +101,8 @@ mod tests {
             labels: Some(LabelsRequest { max_results: 3, ..LabelsRequest::default() }),
             ..Features::default()
         };
-        let other_model = of_result(&[7; 32], &features, &Options::default(), &[catalog.resolve("claude-sonnet-4-6")]);
+        let older = of_models(&[catalog.resolve("claude-sonnet-4-6")]);
+        let other_model = of_result(&[7; 32], &features, &Options::default(), &older);
         let other_picture = of_result(&[8; 32], &features, &Options::default(), &models);
         for other in [key(&features, &korean), key(&fewer, &Options::default()), other_model, other_picture] {
             assert_ne!(other, plain);

@@ -16,7 +16,7 @@ use super::{asking::Answered, error::AnalyzeError};
 use crate::domain::{Size, Warning};
 pub(super) use flight::{Begin, Flights, Landed};
 pub(super) use ids::{Claimed, RequestIds};
-pub(super) use key::{Key, both, of_bytes, of_content, of_result};
+pub(super) use key::{Key, both, of_bytes, of_content, of_models, of_result};
 
 /// What a flight comes to.
 pub(super) type Outcome = Result<Arc<Shared>, AnalyzeError>;
