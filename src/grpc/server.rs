@@ -17,8 +17,9 @@ use super::{
     status,
 };
 use crate::{
-    identity::{Identities, Reloaded},
+    identity::Identities,
     proto::{self, image_analysis_service_server::ImageAnalysisServiceServer},
+    reload::Reloaded,
 };
 
 /// How the transport behaves.

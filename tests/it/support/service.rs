@@ -1,6 +1,8 @@
 //! The service under test: the real server on a real socket, in front of the S3 and the Bedrock on loopback, and real
 //! gRPC clients of it.
 
+use std::sync::Arc;
+
 use clap::Parser as _;
 use prost::Message as _;
 use sightline::{
@@ -8,11 +10,12 @@ use sightline::{
     app::App,
     config::ServerArgs,
     metrics::{Format, Metrics},
-    policy::Watch,
+    policy::Policy,
     proto::{
         AnalyzeImageRequest, Features, ImageAnalysis, ImageSource, S3Object,
         image_analysis_service_client::ImageAnalysisServiceClient, image_source::Source,
     },
+    reload::Reloaded,
     serve::{self, Running},
 };
 use tonic::{Code, Request, Status, transport::Channel};
@@ -29,9 +32,9 @@ pub struct Service {
     pub s3: S3,
     pub bedrock: Bedrock,
     pub running: Running,
-    /// The watch over the policy file, when a flag names one.
-    pub policy: Option<Watch>,
-    metrics: std::sync::Arc<Metrics>,
+    /// The policy file, when a flag names one.
+    pub policy: Option<Arc<Reloaded<Policy>>>,
+    metrics: Arc<Metrics>,
     client: Client,
 }
 
