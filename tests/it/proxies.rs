@@ -211,7 +211,7 @@ async fn a_message_over_the_limit_is_told_so(front: Front) {
 
 async fn deadlines_arrive(front: Front) {
     front.service.bedrock.push(Reply::hang());
-    let outcome = front.analyze(within(2_000, content(&picture(0), describe()))).await;
+    let outcome = front.analyze(within(4_000, content(&picture(0), describe()))).await;
     let (_, details) = assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     assert_eq!(details.info.metadata["stage"], "model");
     front.service.bedrock.abandoned(1).await;
@@ -220,7 +220,7 @@ async fn deadlines_arrive(front: Front) {
         0 => answer_by_number(request),
         _ => Reply::hang(),
     });
-    let mut talk = Talk::within(front.client(), Duration::from_secs(2)).await;
+    let mut talk = Talk::within(front.client(), Duration::from_secs(4)).await;
     talk.send_all([describing(), item(inline("0", &picture(0))), item(inline("1", &picture(1)))]);
     assert_eq!(description_of(&talk.next().await), "picture 0", "what is done in time is answered");
     talk.wait_for_the_end().await.assert_ends(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");

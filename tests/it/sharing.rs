@@ -86,7 +86,7 @@ async fn when_all_have_left_the_call_is_ended() {
 #[tokio::test]
 async fn a_short_deadline_ends_one_callers_wait_and_not_the_call() {
     let (service, gate) = gated().await;
-    let first = service.begin(within(1500, about(describe())));
+    let first = service.begin(within(4000, about(describe())));
     service.bedrock.received(1).await;
     let patient = service.begin(about(describe()));
     assert_error(first.await.expect("no panic"), Code::DeadlineExceeded, "DEADLINE_EXCEEDED");

@@ -21,7 +21,7 @@ use sightline::{
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::pb;
 
-use super::{bedrock::Bedrock, s3::S3};
+use super::{bedrock::Bedrock, loopback::Port, s3::S3};
 
 pub const BUCKET: &str = "photos";
 
@@ -36,6 +36,8 @@ pub struct Service {
     pub policy: Option<Arc<Reloaded<Policy>>>,
     metrics: Arc<Metrics>,
     client: Client,
+    /// Also after the server has ended, so that who looks for it finds nobody.
+    _port: Port,
 }
 
 #[derive(clap::Parser)]
@@ -68,14 +70,16 @@ impl Service {
         };
         let flags_say_tls = flags.contains(&"--tls-cert");
         let uncached: &[&str] = if flags.contains(&"--cache-bytes") { &[] } else { &["--cache-bytes", "0B"] };
-        let flags = ["sightline", "--listen", "127.0.0.1:0"].iter().chain(uncached).chain(flags);
+        let port = Port::hold();
+        let listen = port.address().to_string();
+        let flags = ["sightline", "--listen", &listen].into_iter().chain(uncached.iter().chain(flags).copied());
         let config = Flags::parse_from(flags).server.config().unwrap();
         let app = App::new(&config, Some(&endpoints)).await.unwrap();
         let (policy, metrics) = (app.policy().cloned(), app.metrics().clone());
         let running = serve::start(config.listen, app).await.unwrap();
         // A server that speaks TLS answers no client of this kind.
         let client = if flags_say_tls { connect_lazily(running.address) } else { connect(running.address).await };
-        Self { s3, bedrock, running, policy, metrics, client }
+        Self { s3, bedrock, running, policy, metrics, client, _port: port }
     }
 
     /// The service's metrics as Prometheus' text.
