@@ -18,7 +18,7 @@ use crate::support::{
         analysis_of, answer_by_number, assert_failed, config, describing, description_of, features, fields, inline,
         item, item_from, listing, number_of, picture, reason_of, status_of, stored, under,
     },
-    service::{BUCKET, Details, Service, content, describe, from, label, object, prompt, within},
+    service::{BUCKET, Details, Service, content, describe, from, label, object, prompt},
 };
 
 fn items(count: usize) -> Vec<AnalyzeManyRequest> {
@@ -530,7 +530,7 @@ async fn a_failed_item_has_the_status_of_analyze_image() {
         let result = collected.of(&index.to_string());
         assert_eq!(reason_of(result), reason, "{index}");
         let limit = if reason == "DEADLINE_EXCEEDED" { 4000 } else { 60_000 };
-        let alone = service.analyze(within(limit, request)).await.expect_err(reason);
+        let alone = service.analyze_within(limit, request).await.expect_err(reason);
         assert_eq!(comparable(&status_of(result)), comparable(&alone), "{reason}");
         let id: pb::RequestInfo = Details::of(&status_of(result)).get("RequestInfo").unwrap();
         assert!(id.request_id.ends_with(&format!(":{index}")), "{}", id.request_id);

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use clap::Parser as _;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
 use sightline::{
     adapters::{Endpoints, StaticCredentials},
@@ -18,8 +20,13 @@ use sightline::{
     reload::Reloaded,
     serve::{self, Running},
 };
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::pb;
+use tower::util::BoxCloneService;
 
 use super::{bedrock::Bedrock, loopback::Port, s3::S3};
 
@@ -103,6 +110,11 @@ impl Service {
         self.analyze(object("picture", features)).await
     }
 
+    /// Asks with a time limit, which the server alone keeps.
+    pub async fn analyze_within(&self, millis: u64, message: AnalyzeImageRequest) -> Result<ImageAnalysis, Status> {
+        analyze_within(TcpStream::connect(self.running.address).await.unwrap(), millis, message).await
+    }
+
     /// Asks, and takes the analysis out of the response.
     pub async fn analyze(
         &self,
@@ -111,6 +123,33 @@ impl Service {
         let response = self.client().analyze_image(request).await?;
         Ok(response.into_inner().analysis.expect("the analysis is always set"))
     }
+}
+
+/// See [`untimed`].
+pub type Untimed = ImageAnalysisServiceClient<
+    BoxCloneService<http::Request<tonic::body::Body>, http::Response<hyper::body::Incoming>, hyper::Error>,
+>;
+
+/// A client that tells the server its time limit and does not keep it itself. A channel does: its timer runs out a moment after
+/// the server's, and on a busy machine before the server's answer has come.
+pub async fn untimed(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Untimed {
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let send = tower::service_fn(move |request| {
+        let mut sender = sender.clone();
+        async move { sender.send_request(request).await }
+    });
+    Untimed::with_origin(BoxCloneService::new(send), http::Uri::from_static("http://sightline"))
+}
+
+/// Asks with a time limit for the server alone, over a connection of its own.
+pub async fn analyze_within(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    millis: u64,
+    message: AnalyzeImageRequest,
+) -> Result<ImageAnalysis, Status> {
+    let response = untimed(stream).await.analyze_image(within(millis, message)).await?;
+    Ok(response.into_inner().analysis.expect("the analysis is always set"))
 }
 
 pub async fn channel(address: std::net::SocketAddr) -> Channel {
@@ -145,7 +184,7 @@ pub fn from(source: Source, features: Features) -> AnalyzeImageRequest {
 }
 
 /// A request with a time limit, as a client sends one.
-pub fn within(millis: u64, message: AnalyzeImageRequest) -> Request<AnalyzeImageRequest> {
+fn within(millis: u64, message: AnalyzeImageRequest) -> Request<AnalyzeImageRequest> {
     let mut request = Request::new(message);
     request.set_timeout(std::time::Duration::from_millis(millis));
     request
