@@ -12,7 +12,7 @@
 //! The **server** does all the rest:
 //! - [`pipeline`]: the use case for one picture, and for many of one stream; owns its ports, the retries, the deadline and
 //!   the admission.
-//! - [`identity`]: who calls.
+//! - [`identity`]: who calls; [`reload`]: files that are read again when they change.
 //! - [`adapters`]: the ports on AWS.
 //! - [`grpc`]: the transport and the one map from error to status, over the generated [`proto`].
 //! - [`policy`]: which caller may do what, and how much of it; [`check`]: what is missing before anybody calls.
@@ -58,6 +58,8 @@ pub mod pipeline;
 pub mod policy;
 #[cfg(feature = "server")]
 pub mod proto;
+#[cfg(feature = "server")]
+pub mod reload;
 #[cfg(feature = "server")]
 pub mod serve;
 #[cfg(feature = "server")]

@@ -1,6 +1,7 @@
 //! The transport: thin handlers, conversion both ways, and THE one map from error to status. Knows the pipeline and the
 //! domain, never the adapters.
 
+mod around;
 mod caller;
 mod connection;
 mod deadline;
