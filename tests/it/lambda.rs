@@ -6,13 +6,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    command::{clean_command, photo, without_aws},
+    command::{clean_command, without_aws},
     support::{
         bedrock::{Bedrock, InvokeRequest, Reply},
         images::{Format, Scene},
         lambda::{Function, Invoke, LambdaError},
         models::{answer, scene},
         s3::{Failure, S3},
+        service::photo,
     },
 };
 
