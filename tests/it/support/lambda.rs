@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     sync::{Notify, oneshot, watch},
@@ -174,6 +174,10 @@ impl Function {
     pub async fn run_raw(&self, invoke: Invoke) -> Outcome {
         let (answer, outcome) = oneshot::channel();
         let (id, time) = (invoke.request_id.clone(), invoke.time);
+        if serde_json::from_str::<&RawValue>(&invoke.event).is_err() {
+            let message = "Could not parse the event as JSON";
+            return Err(LambdaError::new("InvalidRequestContentException", message));
+        }
         if self.exit.borrow().is_some() {
             return Err(LambdaError::new("Runtime.ExitError", "the process has ended"));
         }
