@@ -6,6 +6,8 @@ mod caller;
 mod connection;
 mod deadline;
 mod edge;
+#[cfg(feature = "lambda")]
+mod here;
 mod listener;
 mod log;
 mod many;
@@ -23,6 +25,8 @@ mod violations;
 pub use listener::{ConnectionLimits, Connections};
 pub use readiness::{Readiness, State};
 pub use server::{Transport, serve};
+#[cfg(feature = "lambda")]
+pub(crate) use service::Extras;
 pub use service::Service;
 
 use crate::proto::structs;

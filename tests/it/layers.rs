@@ -101,6 +101,22 @@ const LAYERS: &[Layer] = &[
     },
     Layer { name: "check", knows: &["adapters::Clients", "domain", "pipeline", "prompt::Prompt"], never: &["tonic"] },
     Layer { name: "serve", knows: &["adapters", "app", "check", "config", "embedded", "grpc", "policy"], never: &[] },
+    // `AnalyzeImage` in process, by the contract's own messages.
+    Layer {
+        name: "lambda",
+        knows: &[
+            "adapters::Clients",
+            "app",
+            "config::FunctionArgs",
+            "domain",
+            "grpc::Extras",
+            "grpc::Service",
+            "metrics",
+            "pipeline::Deadline",
+            "proto",
+        ],
+        never: &["aws_config", "aws_sdk_bedrockruntime", "hyper"],
+    },
     Layer {
         name: "cli",
         knows: &[
