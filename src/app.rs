@@ -4,13 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     adapters::{self, BedrockModel, Clients, Endpoints, S3Store},
-    config::{self, Access, Config},
+    catalog::Models,
+    config::{self, Access, Config, PolicyFile},
     domain::{Location, ModelProfile},
     grpc::{ConnectionLimits, Connections, Readiness, Service, Transport, tls},
-    identity::{Identities, ReloadError},
+    identity::Identities,
     metrics::Metrics,
     pipeline::{Analyzer, ImageStore, VisionModel},
-    policy::{Guard, Watch},
+    policy::{Guard, Policy},
+    reload::{ReloadError, Reloaded},
 };
 
 /// An S3 client on AWS's own chain of environment, profiles and metadata, as the server has it.
@@ -74,7 +76,8 @@ impl Upstream {
 pub struct App {
     pub(crate) service: Service,
     pub(crate) transport: Transport,
-    pub(crate) policy: Option<Watch>,
+    /// Watched for as long as this is kept.
+    pub(crate) policy: Option<Arc<Reloaded<Policy>>>,
     pub(crate) checks: StartChecks,
     metrics: Arc<Metrics>,
 }
@@ -95,7 +98,7 @@ impl App {
         let analyzer = Analyzer::new(Arc::clone(&store), model, models, limits, Arc::clone(&metrics));
         let guard = Guard::new(config.policy.as_ref().map(|file| file.policy.clone()));
         Ok(Self {
-            policy: watch(config, &guard),
+            policy: config.policy.as_ref().map(|file| follow(file, &config.models, &guard)),
             service: Service::new(Arc::new(analyzer), guard, config.max_message_bytes, config.request_timeout),
             transport,
             checks: StartChecks { clients, store, locations: config.check_at_start.clone(), model: asked },
@@ -103,8 +106,8 @@ impl App {
         })
     }
 
-    /// The watch over the policy file, if there is one.
-    pub fn policy(&self) -> Option<&Watch> {
+    /// The policy file, if there is one.
+    pub fn policy(&self) -> Option<&Arc<Reloaded<Policy>>> {
         self.policy.as_ref()
     }
 
@@ -147,12 +150,22 @@ fn tls_files(access: &Access) -> Option<tls::TlsFiles> {
     Some(tls::TlsFiles { certificate: files.certificate, key: files.key, client_ca: files.client_ca })
 }
 
-/// The watch over the policy file, which is read for the models that the server offers.
-fn watch(config: &Config, guard: &Guard) -> Option<Watch> {
-    let file = config.policy.as_ref()?;
-    let models = config.models.clone();
-    let read = Box::new(move |text: &str| config::read_policy(text, &models));
-    Some(Watch::new(guard.clone(), file.path.clone(), file.text.clone(), read))
+/// Follows the policy file, which is read for the models that the server offers, and has `guard` decide by its newest version.
+fn follow(file: &PolicyFile, models: &Models, guard: &Guard) -> Arc<Reloaded<Policy>> {
+    let (models, guard) = (models.clone(), guard.clone());
+    let read = move |contents: &[Vec<u8>]| {
+        let text = String::from_utf8(contents.concat()).map_err(|error| error.to_string())?;
+        config::read_policy(&text, &models).map_err(|error| error.to_string())
+    };
+    let put_in_force = move |policy: &Arc<Policy>| {
+        guard.replace(Arc::clone(policy));
+        tracing::info!(rules = policy.rule_count(), "another policy is in force");
+        policy.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    };
+    let files = vec![("--policy", file.path.clone())];
+    let policy = Reloaded::following(files, &[&file.text], file.policy.clone(), read, put_in_force);
+    policy.watch();
+    policy
 }
 
 /// Every model that may be asked: those that callers may name, and those that are asked in their place.

@@ -12,11 +12,12 @@
 //! The **server** does all the rest:
 //! - [`pipeline`]: the use case for one picture, and for many of one stream; owns its ports, the retries, the deadline and
 //!   the admission.
-//! - [`identity`]: who calls.
+//! - [`identity`]: who calls; [`reload`]: files that are read again when they change.
 //! - [`adapters`]: the ports on AWS.
 //! - [`grpc`]: the transport and the one map from error to status, over the generated [`proto`].
 //! - [`policy`]: which caller may do what, and how much of it; [`check`]: what is missing before anybody calls.
 //! - [`embedded`]: S3 over a folder and a Bedrock endpoint with a real detector, for running without AWS.
+//! - [`lambda`]: the same service behind an AWS Lambda function, the binary `bootstrap`.
 //! - [`metrics`] and [`spans`]: what is counted and what is traced, each in one place.
 //! - [`config`], [`telemetry`], [`admin`], [`app`] (the only place that names all concrete types), [`serve`], [`cli`].
 //!
@@ -50,6 +51,8 @@ pub mod embedded;
 pub mod grpc;
 #[cfg(feature = "server")]
 pub mod identity;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]
@@ -58,6 +61,8 @@ pub mod pipeline;
 pub mod policy;
 #[cfg(feature = "server")]
 pub mod proto;
+#[cfg(feature = "server")]
+pub mod reload;
 #[cfg(feature = "server")]
 pub mod serve;
 #[cfg(feature = "server")]

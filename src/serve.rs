@@ -4,11 +4,7 @@
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{
-    net::TcpListener,
-    sync::oneshot,
-    task::{JoinHandle, JoinSet},
-};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use crate::{
     adapters::Clients,
@@ -31,12 +27,8 @@ pub async fn run(
     app: App,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let App { service, transport, policy, checks, .. } = app;
-    // Dropped with the server.
-    let mut beside = JoinSet::new();
-    if let Some(policy) = policy {
-        beside.spawn(policy.run());
-    }
+    // The policy file is watched until this is dropped, with the server.
+    let App { service, transport, policy: _policy, checks, .. } = app;
     let ready = ready(checks);
     grpc::serve(listener, service, transport, ready, shutdown).await.map_err(|error| anyhow::anyhow!(error))
 }

@@ -7,6 +7,7 @@ mod document;
 mod errors;
 mod messages;
 mod refusal;
+mod response_body;
 mod s3;
 #[cfg(test)]
 mod test_loopback;

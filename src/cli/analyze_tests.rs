@@ -50,7 +50,10 @@ async fn what_cannot_be_is_refused_before_a_server_is_asked() {
 
 #[tokio::test]
 async fn no_server_is_a_failure_that_says_what_to_do() {
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // Bound, and not listened on: no other test is given the port meanwhile.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap().to_string();
     let failure = failure(&["s3://photos/a.png", "--server", &address]).await;
     assert!(matches!(&failure, Failure::Analysis(text) if text.contains("sightline serve")), "{failure}");
 }

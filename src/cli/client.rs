@@ -176,8 +176,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_there_says_how_to_start_a_server() {
-        // A port that was free a moment ago.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Bound, and not listened on: no other test is given the port meanwhile.
+        let held = tokio::net::TcpSocket::new_v4().unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = held.local_addr().unwrap();
         let error = connect(&address.to_string(), &ConnectArgs::default()).await.unwrap_err().to_string();
         assert!(error.contains("refused") && error.contains("`sightline serve"), "{error}");
     }

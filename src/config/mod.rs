@@ -4,14 +4,18 @@
 //! them, and `sightline config` shows them.
 
 mod access;
+#[cfg(feature = "lambda")]
+mod lambda;
 mod models;
 mod operations;
 mod policy;
 mod report;
 
 use std::{
+    fs::File,
+    io::{self, Read as _},
     net::{SocketAddr, ToSocketAddrs as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -24,6 +28,8 @@ use crate::{
     pipeline::{Limits, RetryPolicy},
 };
 pub use access::{Access, AccessArgs, AccessError, TlsPaths};
+#[cfg(feature = "lambda")]
+pub use lambda::FunctionArgs;
 pub use models::ConfigError;
 pub use operations::{AdminAddress, OperationsArgs, OtlpEndpoint};
 pub use policy::{PolicyFile, read_policy};
@@ -269,6 +275,13 @@ pub fn without_empty_variables(command: clap::Command) -> clap::Command {
         arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
     };
     command.mut_args(|arg| if is_empty(&arg) { arg.env(None) } else { arg }).mut_subcommands(without_empty_variables)
+}
+
+/// Reads one byte more than a file may have, which is then said to be too long: a device or a wrong file does no harm.
+fn read_at_most(bytes: usize, path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(bytes as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// An address, or a host name with a port: of its addresses the first of IPv4, else the first.

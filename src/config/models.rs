@@ -1,12 +1,8 @@
 //! The catalogue and what of it the server offers.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
-use super::ServerArgs;
+use super::{ServerArgs, read_at_most};
 use crate::{
     catalog::{Catalog, CatalogError, MAX_BYTES, Models},
     domain::ModelProfile,
@@ -60,17 +56,11 @@ pub enum ConfigError {
 pub(super) fn offered(args: &ServerArgs, is_embedded: bool) -> Result<Models, ConfigError> {
     let mut catalog = Catalog::built_in()?;
     if let Some(path) = &args.models {
-        let text = read(path).map_err(|error| ConfigError::Unreadable { path: path.clone(), error })?;
+        let text =
+            read_at_most(MAX_BYTES, path).map_err(|error| ConfigError::Unreadable { path: path.clone(), error })?;
         catalog = catalog.with_file(&text).map_err(|error| ConfigError::Wrong { path: path.clone(), error })?;
     }
     let default = args.model.as_deref().or(is_embedded.then_some(ModelProfile::DETECTOR_ID));
     let allowed = args.allowed_models.as_deref().or(if is_embedded { Some(&[]) } else { None });
     Ok(Models::new(catalog, default, allowed)?)
-}
-
-/// Reads at most one byte more than a catalogue may have, so that a device or a wrong file does no harm.
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
-    Ok(text)
 }

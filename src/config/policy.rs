@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{ConfigError, ServerArgs};
+use super::{ConfigError, ServerArgs, read_at_most};
 use crate::{
     catalog::Models,
-    policy::{self, Policy, PolicyError},
+    policy::{MAX_BYTES, Policy, PolicyError},
 };
 
 /// A policy file as it was at the start.
@@ -30,7 +30,8 @@ pub fn read_policy(text: &str, models: &Models) -> Result<Policy, PolicyError> {
 /// The policy file that the settings name.
 pub(super) fn load(args: &ServerArgs, models: &Models) -> Result<Option<PolicyFile>, ConfigError> {
     let Some(path) = args.policy.clone() else { return Ok(None) };
-    let text = policy::read_file(&path).map_err(|error| ConfigError::PolicyUnreadable { path: path.clone(), error })?;
+    let text =
+        read_at_most(MAX_BYTES, &path).map_err(|error| ConfigError::PolicyUnreadable { path: path.clone(), error })?;
     match read_policy(&text, models) {
         Ok(policy) => Ok(Some(PolicyFile { path, text, policy })),
         Err(error) => Err(ConfigError::PolicyWrong { path, error }),

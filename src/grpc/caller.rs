@@ -1,63 +1,32 @@
 //! The layer that finds out who calls, before anything of the call is read. A stream's caller is found when it begins.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::body::Body;
-use tower::{Layer, Service};
 
-use super::status;
+use super::{
+    around::{Answer, Around, Inner},
+    status,
+};
 use crate::{
     domain::Caller,
     identity::{Identities, Peer, Unidentified},
     metrics::Metrics,
 };
 
-/// Makes [`Identify`].
+/// See the module.
 #[derive(Debug, Clone)]
-pub(super) struct CallerLayer {
+pub(super) struct Identify {
     pub(super) identities: Arc<Identities>,
     pub(super) metrics: Arc<Metrics>,
 }
 
-impl<S> Layer<S> for CallerLayer {
-    type Service = Identify<S>;
-
-    fn layer(&self, inner: S) -> Identify<S> {
-        Identify { inner, identities: Arc::clone(&self.identities), metrics: Arc::clone(&self.metrics) }
-    }
-}
-
-/// See the module.
-#[derive(Debug, Clone)]
-pub(super) struct Identify<S> {
-    inner: S,
-    identities: Arc<Identities>,
-    metrics: Arc<Metrics>,
-}
-
-impl<S> Service<Request<Body>> for Identify<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+impl Around for Identify {
+    fn call<S: Inner>(&self, inner: &mut S, mut request: Request<Body>) -> Answer<S::Error> {
         // Probes and tools that look around need no identity.
         if !request.uri().path().starts_with("/sightline.") {
-            return Box::pin(self.inner.call(request));
+            return Box::pin(inner.call(request));
         }
         let Some(peer) = request.extensions().get::<Peer>().cloned() else {
             tracing::error!("a call without a peer: it came by no listener of this server");
@@ -66,12 +35,12 @@ where
         match self.identities.caller(&peer, request.headers()) {
             Ok(caller) => {
                 identified(&mut request, caller);
-                Box::pin(self.inner.call(request))
+                Box::pin(inner.call(request))
             }
             Err(Unidentified::KeyUnknown) => {
                 // The service that is ready goes with the call; its clone stays and is asked again whether it is ready.
-                let next = self.inner.clone();
-                let mut inner = std::mem::replace(&mut self.inner, next);
+                let next = inner.clone();
+                let mut inner = std::mem::replace(inner, next);
                 let (identities, metrics) = (Arc::clone(&self.identities), Arc::clone(&self.metrics));
                 Box::pin(async move {
                     match look_again(&identities, &peer, &mut request).await {

@@ -1,19 +1,16 @@
 //! The innermost layer around the services: it stamps a call's arrival, before the message has been read, bounds the whole
 //! call by its deadline, and gives the errors that the transport itself answers the details that every error carries.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Status, body::Body};
-use tower::{Layer, Service};
 
-use super::{deadline, status};
+use super::{
+    around::{Answer, Around, Inner},
+    deadline, status,
+};
 use crate::pipeline::{Deadline, Stage};
 
 /// When a call arrived and when it must be answered.
@@ -61,48 +58,19 @@ impl Drop for Entered {
     }
 }
 
-/// Makes [`Edge`].
+/// See the module.
 #[derive(Debug, Clone)]
-pub(super) struct EdgeLayer {
+pub(super) struct Edge {
     pub(super) in_flight: InFlight,
     /// Longest time for one call, whatever its caller allows.
     pub(super) longest: Duration,
 }
 
-impl<S> Layer<S> for EdgeLayer {
-    type Service = Edge<S>;
-
-    fn layer(&self, inner: S) -> Edge<S> {
-        Edge { inner, longest: self.longest, in_flight: self.in_flight.clone() }
-    }
-}
-
-/// See the module.
-#[derive(Debug, Clone)]
-pub(super) struct Edge<S> {
-    inner: S,
-    longest: Duration,
-    in_flight: InFlight,
-}
-
-impl<S> Service<Request<Body>> for Edge<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: 'static,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+impl Around for Edge {
+    fn call<S: Inner>(&self, inner: &mut S, mut request: Request<Body>) -> Answer<S::Error> {
         // Health watches and reflection live as long as their callers like.
         if !request.uri().path().starts_with("/sightline.") {
-            return Box::pin(self.inner.call(request));
+            return Box::pin(inner.call(request));
         }
         let entered = Arc::new(self.in_flight.enter());
         let at = Instant::now();
@@ -110,7 +78,7 @@ where
         request.extensions_mut().insert(Arrival { at, deadline });
         // A stream is in flight for longer than its response head is awaited here.
         request.extensions_mut().insert(Arc::clone(&entered));
-        let answer = self.inner.call(request);
+        let answer = inner.call(request);
         Box::pin(async move {
             let _entered = entered;
             match deadline.bound(Stage::Receive, answer).await {

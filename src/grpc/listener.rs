@@ -25,7 +25,7 @@ use tokio::{
 use tokio_stream::Stream;
 
 use super::connection::{Connection, Refused};
-use crate::identity::Reloaded;
+use crate::reload::Reloaded;
 
 /// Longest time for the TLS handshake and the first bytes.
 const FIRST_BYTES: Duration = Duration::from_secs(10);

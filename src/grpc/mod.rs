@@ -1,10 +1,13 @@
 //! The transport: thin handlers, conversion both ways, and THE one map from error to status. Knows the pipeline and the
 //! domain, never the adapters.
 
+mod around;
 mod caller;
 mod connection;
 mod deadline;
 mod edge;
+#[cfg(feature = "lambda")]
+mod here;
 mod listener;
 mod log;
 mod many;
@@ -22,6 +25,8 @@ mod violations;
 pub use listener::{ConnectionLimits, Connections};
 pub use readiness::{Readiness, State};
 pub use server::{Transport, serve};
+#[cfg(feature = "lambda")]
+pub(crate) use service::Extras;
 pub use service::Service;
 
 use crate::proto::structs;

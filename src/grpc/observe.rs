@@ -11,13 +11,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
-use tower::{Layer, Service};
 
+use super::around::{Answer, Around, Inner};
 use crate::{
     metrics::Metrics,
     proto::{AnalyzeManyResponse, analyze_many_response::Event, analyze_many_result::Outcome},
@@ -93,44 +92,16 @@ fn method(path: &str) -> Option<&'static str> {
     })
 }
 
-/// Makes [`Observe`].
-#[derive(Debug, Clone)]
-pub(super) struct ObserveLayer(pub(super) Arc<Metrics>);
-
-impl<S> Layer<S> for ObserveLayer {
-    type Service = Observe<S>;
-
-    fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, metrics: Arc::clone(&self.0) }
-    }
-}
-
 /// See the module.
 #[derive(Debug, Clone)]
-pub(super) struct Observe<S> {
-    inner: S,
-    metrics: Arc<Metrics>,
-}
+pub(super) struct Observe(pub(super) Arc<Metrics>);
 
-impl<S> Service<Request<Body>> for Observe<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: 'static,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let Some(method) = method(request.uri().path()) else { return Box::pin(self.inner.call(request)) };
+impl Around for Observe {
+    fn call<S: Inner>(&self, inner: &mut S, request: Request<Body>) -> Answer<S::Error> {
+        let Some(method) = method(request.uri().path()) else { return Box::pin(inner.call(request)) };
         let span = Rpc::begin(SERVICE, method, request.headers());
-        let call = Call::begin(Arc::clone(&self.metrics), method, span.clone());
-        let answer = span.scope(|| self.inner.call(request));
+        let call = Call::begin(Arc::clone(&self.0), method, span.clone());
+        let answer = span.scope(|| inner.call(request));
         Box::pin(span.within(async move { answer.await.map(|response| call.follow(response)) }))
     }
 }
@@ -217,10 +188,10 @@ mod tests {
     use std::convert::Infallible;
 
     use futures_util::FutureExt as _;
-    use tower::{ServiceExt as _, service_fn};
+    use tower::{Layer as _, ServiceExt as _, service_fn};
 
     use super::*;
-    use crate::metrics::Format;
+    use crate::{grpc::around::LayerOf, metrics::Format};
 
     const IMAGE: &str = "/sightline.v1.ImageAnalysisService/AnalyzeImage";
 
@@ -237,7 +208,7 @@ mod tests {
     async fn a_call_that_nobody_waits_for_was_cancelled() {
         let metrics = Arc::new(Metrics::default());
         let silent = service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>());
-        let mut call = Box::pin(ObserveLayer(Arc::clone(&metrics)).layer(silent).oneshot(request(IMAGE)));
+        let mut call = Box::pin(LayerOf(Observe(Arc::clone(&metrics))).layer(silent).oneshot(request(IMAGE)));
         assert!(call.as_mut().now_or_never().is_none());
         assert!(!counted(&metrics, "AnalyzeImage", "CANCELLED"));
         drop(call);
@@ -250,10 +221,10 @@ mod tests {
         let refused = service_fn(|_: Request<Body>| async {
             Ok::<_, Infallible>(Status::unimplemented("no").into_http::<Body>())
         });
-        ObserveLayer(Arc::clone(&metrics)).layer(refused).oneshot(request("/x.Y/Z")).await.unwrap();
+        LayerOf(Observe(Arc::clone(&metrics))).layer(refused).oneshot(request("/x.Y/Z")).await.unwrap();
         assert!(counted(&metrics, "other", "UNIMPLEMENTED"));
         let answers = service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
-        let response = ObserveLayer(Arc::clone(&metrics)).layer(answers).oneshot(request(IMAGE)).await.unwrap();
+        let response = LayerOf(Observe(Arc::clone(&metrics))).layer(answers).oneshot(request(IMAGE)).await.unwrap();
         drop(response);
         assert!(counted(&metrics, "AnalyzeImage", "CANCELLED"));
     }
@@ -262,7 +233,12 @@ mod tests {
     async fn probes_are_not_counted() {
         let metrics = Arc::new(Metrics::default());
         let answers = service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
-        drop(ObserveLayer(Arc::clone(&metrics)).layer(answers).oneshot(request("/grpc.health.v1.Health/Check")).await);
+        drop(
+            LayerOf(Observe(Arc::clone(&metrics)))
+                .layer(answers)
+                .oneshot(request("/grpc.health.v1.Health/Check"))
+                .await,
+        );
         assert!(!metrics.scrape(Format::Prometheus).contains("sightline_rpc_requests_total{"));
     }
 }

@@ -10,15 +10,17 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
     Readiness, Service, State,
-    caller::CallerLayer,
-    edge::{EdgeLayer, InFlight},
+    around::LayerOf,
+    caller::Identify,
+    edge::{Edge, InFlight},
     listener::{ConnectionLimits, Connections, Incoming},
-    observe::ObserveLayer,
+    observe::Observe,
     status,
 };
 use crate::{
-    identity::{Identities, Reloaded},
+    identity::Identities,
     proto::{self, image_analysis_service_server::ImageAnalysisServiceServer},
+    reload::Reloaded,
 };
 
 /// How the transport behaves.
@@ -76,9 +78,9 @@ pub async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     set_health(&health, ServingStatus::NotServing).await;
     let metrics = Arc::clone(service.analyzer().metrics());
-    let observe = ObserveLayer(Arc::clone(&metrics));
+    let observe = Observe(Arc::clone(&metrics));
     let in_flight = InFlight::new();
-    let edge = EdgeLayer { longest: service.max_request_time(), in_flight: in_flight.clone() };
+    let edge = Edge { longest: service.max_request_time(), in_flight: in_flight.clone() };
     let (cut, cut_off) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let analysis = ImageAnalysisServiceServer::new(service.until(stopped.clone(), cut_off))
@@ -89,7 +91,7 @@ pub async fn serve(
         identities.ready().await;
     };
     let draining = drain(health.clone(), transport.readiness.clone(), ready, shutdown, transport.drain_pause, stop);
-    let callers = CallerLayer { identities: Arc::clone(&transport.identities), metrics };
+    let callers = Identify { identities: Arc::clone(&transport.identities), metrics };
     let limits = &transport.limits;
     let incoming =
         Incoming::new(listener, transport.tls.clone(), transport.connections.clone(), closed(stopped.clone()));
@@ -107,11 +109,11 @@ pub async fn serve(
         // A panic is one call's INTERNAL, never the connection's end.
         .layer(CatchPanicLayer::custom(on_panic as fn(Box<dyn Any + Send>) -> Response<Body>))
         // Metrics and the trace, of whatever the layers below answer.
-        .layer(observe)
+        .layer(LayerOf(observe))
         // Arrival, deadline, and details for the transport's own errors.
-        .layer(edge)
+        .layer(LayerOf(edge))
         // Who calls.
-        .layer(callers)
+        .layer(LayerOf(callers))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)

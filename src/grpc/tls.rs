@@ -8,7 +8,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
-use crate::identity::{ReloadError, Reloaded};
+use crate::reload::{ReloadError, Reloaded};
 
 /// The files of the server's TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]

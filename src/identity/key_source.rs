@@ -9,7 +9,8 @@ use tokio::{
     time::Instant,
 };
 
-use super::{ReloadError, Reloaded, fetch::Fetcher, keys::Keys};
+use super::{fetch::Fetcher, keys::Keys};
+use crate::reload::{ReloadError, Reloaded};
 
 /// Time between two fetches.
 const PERIOD: Duration = Duration::from_secs(300);

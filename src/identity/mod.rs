@@ -12,7 +12,6 @@ mod jwt;
 mod key_source;
 mod keys;
 mod name;
-mod reload;
 mod tokens;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -21,14 +20,16 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use ipnet::IpNet;
 
 use self::{jwt::Expected, key_source::KeySource, tokens::Tokens};
-use crate::domain::Caller;
+use crate::{
+    domain::Caller,
+    reload::{ReloadError, Reloaded},
+};
 pub use certificate::NamesFault;
 pub(crate) use certificate::caller_of;
 pub use error::Unidentified;
 pub use forwarded::ForwardedFault;
 pub use key_source::KeyLocation;
 pub use name::NameFault;
-pub use reload::{Checked, MAX_FILE_BYTES, ReloadError, Reloaded};
 
 /// The other end of a connection.
 #[derive(Debug, Clone)]

@@ -2,6 +2,7 @@ use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 
 use super::*;
+use crate::reload::Checked;
 
 const SERVED: &str = "spiffe://example.org/web";
 

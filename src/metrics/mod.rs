@@ -10,6 +10,7 @@ mod labels;
 mod process;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::{
     fmt,
@@ -25,8 +26,9 @@ use prometheus_client::{
 pub use catalogue::{CATALOGUE, Entry, Kind};
 pub use exposition::Format;
 use labels::Names;
+pub use words::{AttemptOutcome, CacheOutcome, InFlight, Shed, Stage};
 
-use crate::domain::{Caller, ModelProfile, Usage, Warning, WarningCode};
+use crate::domain::{Caller, ModelProfile, Usage, Warning};
 
 /// Models, and callers, that are told apart; the others are counted together as `other`.
 pub const MOST_NAMES: usize = 200;
@@ -35,114 +37,6 @@ pub const MOST_NAMES: usize = 200;
 const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
-
-/// A stage of an analysis whose time is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Waiting for room, a worker and its memory.
-    Queue,
-    /// Reading from S3.
-    Fetch,
-    /// Decoding, turning, resizing, encoding.
-    Prepare,
-    /// One call of a model.
-    Model,
-    /// Reading a model's answer.
-    Read,
-}
-
-impl Stage {
-    const ALL: [Self; 5] = [Self::Queue, Self::Fetch, Self::Prepare, Self::Model, Self::Read];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queue => "queue",
-            Self::Fetch => "fetch",
-            Self::Prepare => "prepare",
-            Self::Model => "model",
-            Self::Read => "read",
-        }
-    }
-}
-
-/// What came of one call of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptOutcome {
-    /// An answer.
-    Ok,
-    /// Too many requests or tokens, for now or for the quota.
-    Throttled,
-    /// A fault of the service, or it could not be reached.
-    Unavailable,
-    /// Anything else, such as a refusal, or no answer before the deadline.
-    Failed,
-}
-
-impl AttemptOutcome {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Throttled => "throttled",
-            Self::Unavailable => "unavailable",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// Where an answer that may be shared came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CacheOutcome {
-    /// It was kept.
-    Hit,
-    /// Another request in flight paid for it.
-    Shared,
-    /// This request paid for it.
-    Miss,
-}
-
-impl CacheOutcome {
-    const ALL: [Self; 3] = [Self::Hit, Self::Shared, Self::Miss];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Shared => "shared",
-            Self::Miss => "miss",
-        }
-    }
-}
-
-/// What was used up when a request was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shed {
-    /// Places.
-    Requests,
-    /// Room for encoded pictures.
-    Bytes,
-    /// Streams.
-    Streams,
-}
-
-impl Shed {
-    const ALL: [Self; 3] = [Self::Requests, Self::Bytes, Self::Streams];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Bytes => "bytes",
-            Self::Streams => "streams",
-        }
-    }
-}
-
-/// What is in progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct InFlight {
-    /// Analyses.
-    pub analyses: u64,
-    /// Bytes of their encoded pictures.
-    pub bytes: u64,
-}
 
 /// All metrics of a process. One for the life of a server; recording never fails and never waits.
 pub struct Metrics {
@@ -292,7 +186,7 @@ impl Metrics {
 
     /// An answer was read with these warnings.
     pub fn answer_read(&self, warnings: &[Warning]) {
-        for kind in warnings.iter().filter_map(|warning| adjustment(warning.code)) {
+        for kind in warnings.iter().filter_map(|warning| words::adjustment(warning.code)) {
             self.box_adjustments.get_or_create(&labels::AdjustmentKind { kind }).inc();
         }
     }
@@ -349,17 +243,4 @@ where
     L: Clone + std::hash::Hash + Eq + fmt::Debug + Send + Sync + 'static + prometheus_client::encoding::EncodeLabelSet,
 {
     registered(registry, entry, Family::new_with_constructor(|| Histogram::new(BUCKETS)))
-}
-
-/// What was done to boxes, if that is what the warning says.
-fn adjustment(code: WarningCode) -> Option<&'static str> {
-    match code {
-        WarningCode::BoxesReordered => Some("reordered"),
-        WarningCode::BoxesClipped => Some("clipped"),
-        WarningCode::BoxesDropped => Some("dropped"),
-        WarningCode::BoxesDuplicate => Some("duplicate"),
-        WarningCode::BoxesWholePicture => Some("whole_picture"),
-        WarningCode::BoxesFrameChanged => Some("frame_changed"),
-        _ => None,
-    }
 }

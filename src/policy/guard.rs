@@ -48,8 +48,8 @@ impl Guard {
     }
 
     /// From now on, `policy` is in force. What callers have used up of limits that stay as they were stays used up.
-    pub fn replace(&self, policy: Policy) {
-        self.0.policy.store(Some(Arc::new(policy)));
+    pub fn replace(&self, policy: impl Into<Arc<Policy>>) {
+        self.0.policy.store(Some(policy.into()));
     }
 
     /// Whether the caller may do anything at all.

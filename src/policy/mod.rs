@@ -9,12 +9,10 @@ mod file;
 mod guard;
 mod limits;
 mod pattern;
-mod watch;
 
 pub use error::{Denied, Limit, LimitReached, Mistake, PolicyError, Refused};
 pub use guard::{Guard, Pass};
 pub use limits::{Limits, Rate};
-pub use watch::{Watch, read_file};
 
 use crate::domain::{Caller, ModelProfile};
 use pattern::{Callers, Objects};

@@ -4,9 +4,10 @@ use serde_json::json;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{
-    command::{Environment, aws_at, command, nobody, without_aws},
+    command::{Environment, aws_at, command, without_aws},
     support::{
         bedrock::{Bedrock, Gate, Reply},
+        loopback::Port,
         models::SONNET_5,
         s3::{Failure, S3},
         service::{Service, channel, photo},
@@ -144,7 +145,9 @@ async fn what_is_wrong_with_the_model_is_said_with_what_to_do() {
 
 #[tokio::test]
 async fn endpoints_that_cannot_be_reached_are_named() {
-    let outcome = check(&["--bucket", "photos", "--call-model"], &aws_at(nobody(), nobody())).await;
+    let nobody = Port::hold();
+    let environment = aws_at(nobody.endpoint(), nobody.endpoint());
+    let outcome = check(&["--bucket", "photos", "--call-model"], &environment).await;
     assert_eq!(outcome.code, 1);
     assert!(outcome.of("missing", "bucket photos").contains("AWS_ENDPOINT_URL_S3"), "{}", outcome.text);
     assert!(outcome.of("missing", "model").contains("AWS_ENDPOINT_URL_BEDROCK_RUNTIME"), "{}", outcome.text);

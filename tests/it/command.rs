@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::support::{
     bedrock::{Bedrock, Reply},
+    loopback::Port,
     s3::S3,
     service::{assert_error, connect, content, describe, label, object, photo},
 };
@@ -19,7 +20,12 @@ pub type Environment = Vec<(&'static str, String)>;
 
 /// The binary, with none of the caller's own AWS or Sightline variables.
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sightline"));
+    clean_command(env!("CARGO_BIN_EXE_sightline"))
+}
+
+/// A binary of this crate without the settings of whoever runs the tests.
+pub fn clean_command(binary: &str) -> Command {
+    let mut command = Command::new(binary);
     let own = std::env::vars().map(|(name, _)| name);
     for name in own.filter(|name| name.starts_with("AWS_") || name.starts_with("SIGHTLINE_")) {
         command.env_remove(name);
@@ -60,7 +66,17 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server that takes calls, as its health says.
     pub async fn start(flags: &[&str], environment: &Environment) -> Self {
+        Self::once_it_says("serving", flags, environment).await
+    }
+
+    /// A server that listens, and lacks something to take calls.
+    pub async fn start_unready(flags: &[&str], environment: &Environment) -> Self {
+        Self::once_it_says("listening", flags, environment).await
+    }
+
+    async fn once_it_says(message: &str, flags: &[&str], environment: &Environment) -> Self {
         let mut child = command()
             .args(["serve", "--log-format", "json"])
             .args(flags)
@@ -70,15 +86,20 @@ impl Server {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut address = None;
         loop {
-            let line = log.next_line().await.unwrap().expect("the server says where it listens");
+            let line = log.next_line().await.unwrap().unwrap_or_else(|| panic!("no {message:?} before the end"));
             let entry: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
             if entry["message"] == "listening" {
-                // What follows is read on, so that the server never waits for a full pipe.
-                tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-                return Self { address: entry["address"].as_str().unwrap().parse().unwrap(), child };
+                address = Some(entry["address"].as_str().unwrap().parse().unwrap());
+            }
+            if entry["message"] == message {
+                break;
             }
         }
+        // What follows is read on, so that the server never waits for a full pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        Self { address: address.expect("it says first where it listens"), child }
     }
 
     /// Sends SIGTERM.
@@ -133,15 +154,10 @@ async fn awss_own_variables_point_the_server_anywhere() {
     assert_eq!(s3.requests().pop().unwrap().bucket, "photos", "path style");
 }
 
-/// An endpoint that nobody listens on.
-pub fn nobody() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}
-
 #[tokio::test]
 async fn endpoints_that_cannot_be_reached_are_unavailable() {
-    let environment = aws_at(nobody(), nobody());
+    let nobody = Port::hold();
+    let environment = aws_at(nobody.endpoint(), nobody.endpoint());
     let server = Server::start(&["--listen", "127.0.0.1:0"], &environment).await;
     let mut client = connect(server.address).await;
     let outcome = client.analyze_image(object("summit.jpeg", describe())).await;

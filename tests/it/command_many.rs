@@ -31,7 +31,8 @@ use tokio::{
 use crate::{
     command::command,
     support::{
-        bedrock::{Bedrock, Reply},
+        bedrock::{Bedrock, Gate, Reply},
+        loopback::{PATIENCE, Port},
         service::photo,
     },
 };
@@ -47,6 +48,8 @@ struct Bench {
     stack: EmbeddedStack,
     bedrock: Bedrock,
     running: Running,
+    /// Nobody else has it while the server is away.
+    port: Port,
     folder: tempfile::TempDir,
 }
 
@@ -60,8 +63,9 @@ impl Bench {
         fs::create_dir_all(folder.path().join("s3/photos")).unwrap();
         let stack = EmbeddedStack::start(Some(folder.path().join("s3"))).await.unwrap();
         let bedrock = Bedrock::answering(|_| described()).await;
-        let running = serve_on(SocketAddr::from(([127, 0, 0, 1], 0)), &stack, &bedrock).await;
-        Self { stack, bedrock, running, folder }
+        let port = Port::hold();
+        let running = serve_on(port.address(), &stack, &bedrock).await;
+        Self { stack, bedrock, running, port, folder }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -93,11 +97,11 @@ impl Bench {
 
     /// Ends the server at once, with DRAINING for what is in progress, and starts one anew where it was.
     async fn restart(self) -> Self {
-        let Self { stack, bedrock, running, folder } = self;
+        let Self { stack, bedrock, running, port, folder } = self;
         let address = running.address;
         running.stop().await.unwrap();
         let running = serve_on(address, &stack, &bedrock).await;
-        Self { stack, bedrock, running, folder }
+        Self { stack, bedrock, running, port, folder }
     }
 }
 
@@ -163,6 +167,17 @@ async fn until(child: &mut Child, text: &str) {
         }
     }
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+}
+
+/// Returns once another process has written a line to the file. It tells no event, so it is looked for again and again.
+async fn has_a_line(path: &Path) {
+    let mut again = tokio::time::interval(Duration::from_millis(20));
+    let written = async {
+        while !fs::read_to_string(path).is_ok_and(|text| text.contains('\n')) {
+            again.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.expect("a line");
 }
 
 async fn signal(child: &Child, name: &str) {
@@ -298,6 +313,7 @@ async fn a_run_that_is_killed_goes_on_with_no_line_lost_or_repeated() {
         let mut child = bench.command(&words).stderr(Stdio::null()).spawn().unwrap();
         // The 18 that are answered make room for 22 in all.
         bench.bedrock.received(calls + 22).await;
+        has_a_line(&out).await;
         child.kill().await.unwrap();
         let before = fs::read_to_string(&out).unwrap();
         let before = before.lines().count();
@@ -517,11 +533,17 @@ async fn a_listing_is_bounded_over_all_runs() {
 #[tokio::test]
 async fn a_reader_that_has_enough_ends_the_run_quietly() {
     let bench = Bench::start(&keys(30)).await;
+    let gate = Gate::default();
+    let held = gate.clone();
+    bench.bedrock.answer_with(move |_| described().behind(&held));
     let mut child = bench.command(&["s3/photos", "--max-in-flight", "2"]).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
+    // There is no second line before the reader is gone.
+    gate.let_through(1);
     stdout.read_line(&mut line).await.unwrap();
     drop(stdout);
+    gate.open();
     let output = child.wait_with_output().await.unwrap();
     assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
     assert!(bench.bedrock.requests().len() < 30);

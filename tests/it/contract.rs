@@ -97,7 +97,7 @@ async fn health_answers_for_the_server_and_for_the_service() {
 async fn a_server_without_credentials_is_not_serving() {
     // A metadata address that refuses at once ends the chain; no variable and no file names a key.
     let environment = crate::command::without_aws();
-    let server = crate::command::Server::start(&["--listen", "127.0.0.1:0"], &environment).await;
+    let server = crate::command::Server::start_unready(&["--listen", "127.0.0.1:0"], &environment).await;
     let mut client = HealthClient::new(channel(server.address).await);
     let status = client.check(HealthCheckRequest::default()).await.unwrap().into_inner().status();
     assert_eq!(status, ServingStatus::NotServing);

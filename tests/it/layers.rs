@@ -48,14 +48,19 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "policy",
         knows: &["domain", "toml_text"],
-        never: &["aws_*", "http", "hyper", "std::env", "tonic", "tonic_types"],
+        never: &["aws_*", "http", "hyper", "std::env", "std::fs", "std::net", "tonic", "tonic_types"],
     },
     Layer { name: "adapters", knows: PORTS, never: &["tonic", "tonic_types"] },
     Layer { name: "proto", knows: &[], never: &["aws_*"] },
+    Layer {
+        name: "reload",
+        knows: &[],
+        never: &["aws_*", "http", "hyper", "std::env", "std::net", "tonic", "tonic_types", "tower"],
+    },
     // The one web page it reads, a JWKS, comes by the HTTP client that the SDKs bring along.
     Layer {
         name: "identity",
-        knows: &["domain", "toml_text"],
+        knows: &["domain", "reload", "toml_text"],
         never: &["aws_config", "aws_sdk_*", "hyper", "std::env", "tonic", "tonic_types"],
     },
     Layer {
@@ -71,6 +76,7 @@ const LAYERS: &[Layer] = &[
             "pipeline",
             "policy",
             "proto",
+            "reload",
             "spans",
         ],
         never: &["aws_*"],
@@ -87,11 +93,30 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "app",
-        knows: &["adapters", "config", "domain", "embedded", "grpc", "identity", "metrics", "pipeline", "policy"],
+        knows: &[
+            "adapters", "catalog", "config", "domain", "embedded", "grpc", "identity", "metrics", "pipeline", "policy",
+            "reload",
+        ],
         never: &[],
     },
     Layer { name: "check", knows: &["adapters::Clients", "domain", "pipeline", "prompt::Prompt"], never: &["tonic"] },
     Layer { name: "serve", knows: &["adapters", "app", "check", "config", "embedded", "grpc", "policy"], never: &[] },
+    // `AnalyzeImage` in process, by the contract's own messages.
+    Layer {
+        name: "lambda",
+        knows: &[
+            "adapters::Clients",
+            "app",
+            "config::FunctionArgs",
+            "domain",
+            "grpc::Extras",
+            "grpc::Service",
+            "metrics",
+            "pipeline::Deadline",
+            "proto",
+        ],
+        never: &["aws_config", "aws_sdk_bedrockruntime", "hyper"],
+    },
     Layer {
         name: "cli",
         knows: &[

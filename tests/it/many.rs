@@ -18,7 +18,7 @@ use crate::support::{
         analysis_of, answer_by_number, assert_failed, config, describing, description_of, features, fields, inline,
         item, item_from, listing, number_of, picture, reason_of, status_of, stored, under,
     },
-    service::{BUCKET, Details, Service, content, describe, from, label, object, prompt, within},
+    service::{BUCKET, Details, Service, content, describe, from, label, object, prompt},
 };
 
 fn items(count: usize) -> Vec<AnalyzeManyRequest> {
@@ -347,15 +347,15 @@ async fn an_items_time_is_bounded_and_the_streams_is_not() {
         }
         assert_eq!(description_of(collected.of("good")), "picture 10");
         let elapsed = seconds(collected.summary().elapsed);
-        assert!(elapsed >= 2.0, "{flags:?} {item_timeout:?}: {elapsed}");
+        assert!(elapsed >= 4.0, "{flags:?} {item_timeout:?}: {elapsed}");
         service.bedrock.abandoned(2).await;
     };
-    let (second, hour) =
-        (prost_types::Duration { seconds: 1, nanos: 0 }, prost_types::Duration { seconds: 3600, nanos: 0 });
+    let (short, hour) =
+        (prost_types::Duration { seconds: 2, nanos: 0 }, prost_types::Duration { seconds: 3600, nanos: 0 });
     tokio::join!(
-        bounded(&["--request-timeout", "1s"], None),
-        bounded(&["--request-timeout", "1s"], Some(hour)),
-        bounded(&[], Some(second)),
+        bounded(&["--request-timeout", "2s"], None),
+        bounded(&["--request-timeout", "2s"], Some(hour)),
+        bounded(&[], Some(short)),
     );
 }
 
@@ -517,7 +517,7 @@ async fn a_failed_item_has_the_status_of_analyze_image() {
         service.s3.fault(BUCKET, key, fault);
     }
     let failures = failures();
-    let item_timeout = Some(prost_types::Duration { seconds: 2, nanos: 0 });
+    let item_timeout = Some(prost_types::Duration { seconds: 4, nanos: 0 });
     let settings = AnalyzeManyConfig { item_timeout, max_in_flight: 2, ..AnalyzeManyConfig::default() };
     let mut requests = vec![config(settings)];
     requests.extend(failures.iter().enumerate().map(|(index, (_, request))| {
@@ -529,8 +529,8 @@ async fn a_failed_item_has_the_status_of_analyze_image() {
     for (index, (reason, request)) in failures.into_iter().enumerate() {
         let result = collected.of(&index.to_string());
         assert_eq!(reason_of(result), reason, "{index}");
-        let limit = if reason == "DEADLINE_EXCEEDED" { 1000 } else { 60_000 };
-        let alone = service.analyze(within(limit, request)).await.expect_err(reason);
+        let limit = if reason == "DEADLINE_EXCEEDED" { 4000 } else { 60_000 };
+        let alone = service.analyze_within(limit, request).await.expect_err(reason);
         assert_eq!(comparable(&status_of(result)), comparable(&alone), "{reason}");
         let id: pb::RequestInfo = Details::of(&status_of(result)).get("RequestInfo").unwrap();
         assert!(id.request_id.ends_with(&format!(":{index}")), "{}", id.request_id);

@@ -86,7 +86,7 @@ async fn the_callers_deadline_ends_the_stream_and_its_work() {
         0 => answer_by_number(request),
         _ => Reply::hang(),
     });
-    let mut talk = Talk::within(service.client(), Duration::from_millis(2500)).await;
+    let mut talk = Talk::within(service.client(), Duration::from_secs(4)).await;
     talk.send(describing());
     talk.send_all(items(4));
     assert_eq!(description_of(&talk.next().await), "picture 0", "what is done in time is answered");
@@ -113,7 +113,7 @@ async fn the_callers_deadline_ends_the_stream_and_its_work() {
 
 #[tokio::test]
 async fn a_stream_may_wait_for_its_client_longer_than_a_request_may_take() {
-    let service = Service::with(&["--request-timeout", "1s"]).await;
+    let service = Service::with(&["--request-timeout", "2s"]).await;
     let (silent, settled) = (service.talk().await, service.talk().await);
     settled.send(describing());
     service.bedrock.push(Reply::hang());

@@ -16,7 +16,7 @@ use crate::support::{
         Collected, Talk, answer_by_number, assert_failed, config, describing, description_of, features, inline, item,
         listing, number_of, picture, reason_of, stored, under,
     },
-    service::{BUCKET, Client, Service, assert_error, content, describe, within},
+    service::{BUCKET, Client, Service, assert_error, content, describe},
 };
 
 /// Pictures below this number get answers that fill a client's window.
@@ -294,7 +294,7 @@ async fn waiting_for_other_streams_costs_an_item_none_of_its_time() {
         second.send_all([item(stored("stored", "0")), item(inline("inline", &picture(7)))]);
         at_rest(&service).await;
         // This call takes longer than the items may.
-        let outcome = service.analyze(within(1500, content(&picture(8), describe()))).await;
+        let outcome = service.analyze_within(1500, content(&picture(8), describe())).await;
         assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
         gate.open();
         first.finish().await.assert_whole(files.len());

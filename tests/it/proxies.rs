@@ -16,7 +16,7 @@ use crate::support::{
         number_of, picture, stored,
     },
     proxies::{Envoy, Nginx},
-    service::{BUCKET, Client, Service, assert_error, content, describe, object, photo, within},
+    service::{BUCKET, Client, Service, analyze_within, assert_error, content, describe, object, photo},
 };
 
 /// A service, and callers who come through a proxy.
@@ -24,10 +24,9 @@ struct Front {
     service: Service,
     channel: Channel,
     /// The proxy runs until it is dropped.
-    _proxy: Proxy,
+    proxy: Proxy,
 }
 
-#[expect(dead_code, reason = "held to be dropped")]
 enum Proxy {
     Envoy(Envoy),
     Nginx(Nginx),
@@ -37,17 +36,25 @@ impl Front {
     async fn envoy(flags: &[&str]) -> Option<Self> {
         let service = Service::with(flags).await;
         let envoy = Envoy::start(&[service.running.address]).await?;
-        Some(Self { service, channel: envoy.channel(), _proxy: Proxy::Envoy(envoy) })
+        Some(Self { service, channel: envoy.channel(), proxy: Proxy::Envoy(envoy) })
     }
 
     async fn nginx(flags: &[&str]) -> Option<Self> {
         let service = Service::with(flags).await;
         let nginx = Nginx::start(service.running.address).await?;
-        Some(Self { service, channel: nginx.channel(), _proxy: Proxy::Nginx(nginx) })
+        Some(Self { service, channel: nginx.channel(), proxy: Proxy::Nginx(nginx) })
     }
 
     fn client(&self) -> Client {
         Client::new(self.channel.clone())
+    }
+
+    /// Asks with a time limit, which the server alone keeps.
+    async fn analyze_within(&self, millis: u64, message: AnalyzeImageRequest) -> Result<ImageAnalysis, Status> {
+        match &self.proxy {
+            Proxy::Envoy(envoy) => analyze_within(envoy.connect().await, millis, message).await,
+            Proxy::Nginx(nginx) => analyze_within(nginx.connect().await, millis, message).await,
+        }
     }
 
     async fn analyze(&self, request: impl IntoRequest<AnalyzeImageRequest>) -> Result<ImageAnalysis, Status> {
@@ -211,7 +218,7 @@ async fn a_message_over_the_limit_is_told_so(front: Front) {
 
 async fn deadlines_arrive(front: Front) {
     front.service.bedrock.push(Reply::hang());
-    let outcome = front.analyze(within(2_000, content(&picture(0), describe()))).await;
+    let outcome = front.analyze_within(4_000, content(&picture(0), describe())).await;
     let (_, details) = assert_error(outcome, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     assert_eq!(details.info.metadata["stage"], "model");
     front.service.bedrock.abandoned(1).await;
@@ -220,7 +227,7 @@ async fn deadlines_arrive(front: Front) {
         0 => answer_by_number(request),
         _ => Reply::hang(),
     });
-    let mut talk = Talk::within(front.client(), Duration::from_secs(2)).await;
+    let mut talk = Talk::within(front.client(), Duration::from_secs(4)).await;
     talk.send_all([describing(), item(inline("0", &picture(0))), item(inline("1", &picture(1)))]);
     assert_eq!(description_of(&talk.next().await), "picture 0", "what is done in time is answered");
     talk.wait_for_the_end().await.assert_ends(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
@@ -253,7 +260,7 @@ async fn a_drain_answers_what_is_in_flight_and_says_so(front: Front) {
     let mut client = front.client();
     let unary = tokio::spawn(async move { client.analyze_image(content(&picture(20), describe())).await });
     front.service.bedrock.in_progress().is(4).await;
-    let Front { service, channel: _channel, _proxy } = front;
+    let Front { service, channel: _channel, proxy: _proxy } = front;
     let address = service.running.address;
     let stopping = tokio::spawn(service.running.stop());
     // The listener is gone once the server drains.
@@ -278,7 +285,7 @@ async fn health_is_checked_and_watched(front: Front) {
     assert_eq!(answer.status(), ServingStatus::Serving);
     let other = HealthCheckRequest { service: "other".to_owned() };
     assert_eq!(client.check(other).await.unwrap_err().code(), Code::NotFound);
-    let Front { service, _proxy, .. } = front;
+    let Front { service, proxy: _proxy, .. } = front;
     let stopping = tokio::spawn(service.running.stop());
     assert_eq!(statuses.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
     stopping.await.unwrap().unwrap();

@@ -12,7 +12,7 @@ use crate::support::{
         NOVA, SONNET_4_6, SONNET_5, about, about_picture, answer, assert_answers, codes, everything, scene, to,
         usage_of, warns,
     },
-    service::{Service, assert_error, describe, label, prompt, within},
+    service::{Service, assert_error, describe, label, prompt},
 };
 
 const OPUS_5_5: &str = "global.anthropic.claude-opus-5-5";
@@ -162,10 +162,10 @@ async fn an_answer_that_was_cut_off_is_kept_as_far_as_it_goes() {
 #[tokio::test]
 async fn there_is_no_second_try_without_the_time_for_it() {
     let service = Service::start().await;
-    let slow = Reply::tool(description()).after(std::time::Duration::from_millis(2000));
+    let slow = Reply::tool(description()).after(std::time::Duration::from_secs(4));
     service.bedrock.push(slow);
     service.bedrock.answer_with(answer);
-    let analysis = service.analyze(within(3800, about(description_and_labels()))).await.expect("the first answer");
+    let analysis = service.analyze_within(7500, about(description_and_labels())).await.expect("the first answer");
     assert_eq!((missing(&analysis), usage_of(&analysis).model_call_count), (vec!["labels"], 1));
     assert_eq!(service.bedrock.requests().len(), 1);
 }

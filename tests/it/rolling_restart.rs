@@ -12,6 +12,7 @@ use crate::{
     support::{
         bedrock::{Bedrock, Reply},
         images::{Format, Scene},
+        loopback::{PATIENCE, Port},
         proxies::{Envoy, NEVER_ARRIVED, UNAVAILABLE},
         s3::S3,
         service::{Client, content, describe},
@@ -25,13 +26,12 @@ const CONNECTIONS: usize = 4;
 /// How long the model takes for each.
 const MODEL_TIME: Duration = Duration::from_millis(400);
 
-/// How long the test waits for a server's end: less than its drain timeout.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A server with a model of its own, so that its calls can be counted.
 struct Instance {
     server: Server,
     bedrock: Bedrock,
+    /// Also after its end, so that Envoy finds no other test's server where it was.
+    _port: Port,
 }
 
 impl Instance {
@@ -40,8 +40,9 @@ impl Instance {
         let bedrock = Bedrock::answering(reply).await;
         let mut environment = aws_at(s3.endpoint(), bedrock.endpoint());
         environment.push(("SIGHTLINE_DRAIN_PAUSE", pause.to_owned()));
-        let flags = ["--listen", "127.0.0.1:0", "--cache-bytes", "0B", "--drain-timeout", "1h"];
-        Self { server: Server::start(&flags, &environment).await, bedrock }
+        let port = Port::hold();
+        let flags = ["--listen", &port.address().to_string(), "--cache-bytes", "0B", "--drain-timeout", "1h"];
+        Self { server: Server::start(&flags, &environment).await, bedrock, _port: port }
     }
 
     /// SIGTERM with calls in flight, and a clean end that cuts none of them.

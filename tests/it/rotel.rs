@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use serde_json::json;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    io::{AsyncReadExt as _, BufReader},
+    net::TcpStream,
     process::{Child, Command},
     time::timeout,
 };
@@ -12,7 +13,7 @@ use tonic::Request;
 
 use crate::support::{
     bedrock::{Bedrock, Reply},
-    loopback::PATIENCE,
+    loopback::{PATIENCE, Port},
     process::Process,
     s3::S3,
     service::{BUCKET, connect, describe, object, photo},
@@ -22,38 +23,31 @@ use crate::support::{
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// Rotel, and where it listens. It takes no port 0, so that a port that was free a moment ago is tried.
-async fn rotel() -> Option<(Child, BufReader<tokio::process::ChildStdout>, String)> {
+/// Rotel, and where it listens. It takes no port 0.
+async fn rotel() -> Option<(Child, BufReader<tokio::process::ChildStdout>, Port)> {
     let program = require_packaged("rotel/rotel-agent")?;
-    for _ in 0..5 {
-        let (grpc, http) = (free_address(), free_address());
-        let mut child = Command::new(&program)
-            .args(["start", "--debug-log", "traces", "--debug-log-verbosity", "detailed"])
-            .args(["--otlp-grpc-endpoint", &grpc, "--otlp-http-endpoint", &http])
-            // What it would pass on goes nowhere.
-            .args(["--exporter", "otlp", "--otlp-exporter-endpoint", "http://127.0.0.1:9"])
-            .env("NO_COLOR", "1")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        timeout(PATIENCE, said.read_line(&mut line)).await.expect("a line").unwrap();
-        // It says that it starts before it listens.
-        while line.contains("Starting Rotel") && child.try_wait().unwrap().is_none() {
-            if tokio::net::TcpStream::connect(&grpc).await.is_ok() {
-                return Some((child, said, format!("http://{grpc}")));
-            }
+    let (grpc, http) = (Port::hold(), Port::hold());
+    let mut child = Command::new(&program)
+        .args(["start", "--debug-log", "traces", "--debug-log-verbosity", "detailed"])
+        .args(["--otlp-grpc-endpoint", &grpc.address().to_string()])
+        .args(["--otlp-http-endpoint", &http.address().to_string()])
+        // What it would pass on goes nowhere.
+        .args(["--exporter", "otlp", "--otlp-exporter-endpoint", "http://127.0.0.1:9"])
+        .env("NO_COLOR", "1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(child.stdout.take().unwrap());
+    let listens = async {
+        while TcpStream::connect(grpc.address()).await.is_err() {
+            assert!(child.try_wait().unwrap().is_none(), "Rotel has ended");
             tokio::task::yield_now().await;
         }
-    }
-    panic!("Rotel does not start");
-}
-
-fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    };
+    timeout(PATIENCE, listens).await.expect("Rotel listens");
+    Some((child, said, grpc))
 }
 
 /// A field of a span as Rotel prints it.
@@ -64,11 +58,11 @@ fn field<'a>(span: &'a str, name: &str) -> &'a str {
 
 #[tokio::test]
 async fn a_trace_arrives_at_a_real_receiver_under_its_callers_span() {
-    let Some((mut child, mut said, endpoint)) = rotel().await else { return };
+    let Some((mut child, mut said, port)) = rotel().await else { return };
     let s3 = S3::start().await;
     s3.put(BUCKET, "rocket.jpg", photo("rocket.jpg"));
     let bedrock = Bedrock::answering(|_| Reply::tool(json!({"description": "A rocket."})).usage(900, 20)).await;
-    let server = Process::start(&s3, &bedrock, &["--otlp-endpoint", &endpoint]).await;
+    let server = Process::start(&s3, &bedrock, &["--otlp-endpoint", &port.endpoint()]).await;
     let mut request = Request::new(object("rocket.jpg", describe()));
     request.metadata_mut().insert("traceparent", format!("00-{TRACE}-{PARENT}-01").parse().unwrap());
     connect(server.address).await.analyze_image(request).await.unwrap();

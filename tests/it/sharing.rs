@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use sightline::proto::{AnalysisOptions, AnalyzeImageRequest, CacheMode, Features, LabelsFeature};
+use tokio::net::TcpStream;
 use tonic::Code;
 
 use crate::support::{
@@ -12,7 +13,7 @@ use crate::support::{
         SONNET_4_6, about, about_picture, answer, assert_answers, everything, extract_colour, model_of, scene, to,
         usage_of, with,
     },
-    service::{BUCKET, Service, assert_error, content, describe, label, object, prompt, within},
+    service::{BUCKET, Service, analyze_within, assert_error, content, describe, label, object, prompt},
     sharing::{CACHE, assert_free, assert_paid, gated, keeping, mode},
 };
 
@@ -86,7 +87,8 @@ async fn when_all_have_left_the_call_is_ended() {
 #[tokio::test]
 async fn a_short_deadline_ends_one_callers_wait_and_not_the_call() {
     let (service, gate) = gated().await;
-    let first = service.begin(within(1500, about(describe())));
+    let connection = TcpStream::connect(service.running.address).await.unwrap();
+    let first = tokio::spawn(analyze_within(connection, 4000, about(describe())));
     service.bedrock.received(1).await;
     let patient = service.begin(about(describe()));
     assert_error(first.await.expect("no panic"), Code::DeadlineExceeded, "DEADLINE_EXCEEDED");

@@ -113,9 +113,10 @@ async fn a_connection_that_breaks_before_the_answer_may_be_tried_again_and_one_t
 
 #[tokio::test]
 async fn a_refused_connection_may_be_tried_again() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    // Bound, and not listened on: no other test is given the port meanwhile.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap().to_string();
     for api in APIS {
         let question = asked(api);
         assert!(model_at(&address, &question).await.ask(&question).await.unwrap_err().is_retryable());

@@ -19,8 +19,11 @@ use tokio::{
 };
 
 use super::{
-    Admitted, Analyzer, Cut, Failure, Gate, Listed, ListingTask, MAX_ITEM_IDS, MAX_LEAD, OpenStream, Request, Seated,
-    Settings, Source, Task, listing::Walk, outbox::Watermark,
+    Analyzer, Cut, Failure, Gate, ListingTask, MAX_ITEM_IDS, MAX_LEAD, OpenStream, Request, Settings, Source, Task,
+    driver::{Listed, Seated},
+    gate::Admitted,
+    listing::Walk,
+    outbox::Watermark,
 };
 use crate::{domain::ObjectRef, pipeline::error::AnalyzeError};
 

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Finished, Order};
+use super::{Order, driver::Finished};
 
 /// Answers that wait to be handed over. The stream's seats bound how many there are.
 pub(super) struct Outbox<R> {

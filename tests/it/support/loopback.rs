@@ -12,7 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{Semaphore, watch},
     task::JoinSet,
 };
@@ -20,8 +20,36 @@ use tokio::{
 /// A response body whose reading can fail.
 pub type Body = BoxBody<Bytes, io::Error>;
 
-/// How long a test waits for what must happen before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for what must happen before it fails: for ever, but for a machine that is slow and busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port that is this test's own until it is dropped: a socket that is bound to it and does not listen. Who connects is
+/// refused, and no other test is given the port, before a server listens on it or when that has ended.
+pub struct Port {
+    address: SocketAddr,
+    /// Not on systems that let no server listen on a port that is held.
+    _held: Option<TcpSocket>,
+}
+
+impl Port {
+    pub fn hold() -> Self {
+        let held = TcpSocket::new_v4().unwrap();
+        // With this, which servers set too, they listen on it all the same.
+        held.set_reuseaddr(true).unwrap();
+        held.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Self { address: held.local_addr().unwrap(), _held: cfg!(target_os = "linux").then_some(held) }
+    }
+
+    /// Where a server of this test may listen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of whoever listens, or of nobody.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
 
 /// A running server; dropping it ends it and its connections.
 pub struct Loopback {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     process::{Child, Command},
 };
 use tonic::transport::{Channel, Endpoint};
@@ -75,7 +75,7 @@ impl Process {
 
 /// nginx with `grpc_pass`, on a socket in its folder: it tells no port that it was given.
 pub struct Nginx {
-    _process: Process,
+    process: Process,
     channel: Channel,
 }
 
@@ -93,7 +93,12 @@ impl Nginx {
             async move { socket.connect().await.ok() }
         });
         let channel = channel.await;
-        Some(Self { _process: process, channel })
+        Some(Self { process, channel })
+    }
+
+    /// A connection as it comes.
+    pub async fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.process.folder.path().join("socket")).await.unwrap()
     }
 
     /// The way to the server through it.
@@ -160,6 +165,11 @@ impl Envoy {
     /// The way to the servers through it.
     pub fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    /// A connection as it comes.
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
     }
 
     /// Another connection.

@@ -1,24 +1,34 @@
 //! The service under test: the real server on a real socket, in front of the S3 and the Bedrock on loopback, and real
 //! gRPC clients of it.
 
+use std::sync::Arc;
+
 use clap::Parser as _;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
 use sightline::{
     adapters::{Endpoints, StaticCredentials},
     app::App,
     config::ServerArgs,
     metrics::{Format, Metrics},
-    policy::Watch,
+    policy::Policy,
     proto::{
         AnalyzeImageRequest, Features, ImageAnalysis, ImageSource, S3Object,
         image_analysis_service_client::ImageAnalysisServiceClient, image_source::Source,
     },
+    reload::Reloaded,
     serve::{self, Running},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
 };
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::pb;
+use tower::util::BoxCloneService;
 
-use super::{bedrock::Bedrock, s3::S3};
+use super::{bedrock::Bedrock, loopback::Port, s3::S3};
 
 pub const BUCKET: &str = "photos";
 
@@ -29,10 +39,12 @@ pub struct Service {
     pub s3: S3,
     pub bedrock: Bedrock,
     pub running: Running,
-    /// The watch over the policy file, when a flag names one.
-    pub policy: Option<Watch>,
-    metrics: std::sync::Arc<Metrics>,
+    /// The policy file, when a flag names one.
+    pub policy: Option<Arc<Reloaded<Policy>>>,
+    metrics: Arc<Metrics>,
     client: Client,
+    /// Also after the server has ended, so that who looks for it finds nobody.
+    _port: Port,
 }
 
 #[derive(clap::Parser)]
@@ -65,14 +77,16 @@ impl Service {
         };
         let flags_say_tls = flags.contains(&"--tls-cert");
         let uncached: &[&str] = if flags.contains(&"--cache-bytes") { &[] } else { &["--cache-bytes", "0B"] };
-        let flags = ["sightline", "--listen", "127.0.0.1:0"].iter().chain(uncached).chain(flags);
+        let port = Port::hold();
+        let listen = port.address().to_string();
+        let flags = ["sightline", "--listen", &listen].into_iter().chain(uncached.iter().chain(flags).copied());
         let config = Flags::parse_from(flags).server.config().unwrap();
         let app = App::new(&config, Some(&endpoints)).await.unwrap();
         let (policy, metrics) = (app.policy().cloned(), app.metrics().clone());
         let running = serve::start(config.listen, app).await.unwrap();
         // A server that speaks TLS answers no client of this kind.
         let client = if flags_say_tls { connect_lazily(running.address) } else { connect(running.address).await };
-        Self { s3, bedrock, running, policy, metrics, client }
+        Self { s3, bedrock, running, policy, metrics, client, _port: port }
     }
 
     /// The service's metrics as Prometheus' text.
@@ -96,6 +110,11 @@ impl Service {
         self.analyze(object("picture", features)).await
     }
 
+    /// Asks with a time limit, which the server alone keeps.
+    pub async fn analyze_within(&self, millis: u64, message: AnalyzeImageRequest) -> Result<ImageAnalysis, Status> {
+        analyze_within(TcpStream::connect(self.running.address).await.unwrap(), millis, message).await
+    }
+
     /// Asks, and takes the analysis out of the response.
     pub async fn analyze(
         &self,
@@ -104,6 +123,33 @@ impl Service {
         let response = self.client().analyze_image(request).await?;
         Ok(response.into_inner().analysis.expect("the analysis is always set"))
     }
+}
+
+/// See [`untimed`].
+pub type Untimed = ImageAnalysisServiceClient<
+    BoxCloneService<http::Request<tonic::body::Body>, http::Response<hyper::body::Incoming>, hyper::Error>,
+>;
+
+/// A client that tells the server its time limit and does not keep it itself. A channel does: its timer runs out a moment after
+/// the server's, and on a busy machine before the server's answer has come.
+pub async fn untimed(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Untimed {
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let send = tower::service_fn(move |request| {
+        let mut sender = sender.clone();
+        async move { sender.send_request(request).await }
+    });
+    Untimed::with_origin(BoxCloneService::new(send), http::Uri::from_static("http://sightline"))
+}
+
+/// Asks with a time limit for the server alone, over a connection of its own.
+pub async fn analyze_within(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    millis: u64,
+    message: AnalyzeImageRequest,
+) -> Result<ImageAnalysis, Status> {
+    let response = untimed(stream).await.analyze_image(within(millis, message)).await?;
+    Ok(response.into_inner().analysis.expect("the analysis is always set"))
 }
 
 pub async fn channel(address: std::net::SocketAddr) -> Channel {
@@ -138,7 +184,7 @@ pub fn from(source: Source, features: Features) -> AnalyzeImageRequest {
 }
 
 /// A request with a time limit, as a client sends one.
-pub fn within(millis: u64, message: AnalyzeImageRequest) -> Request<AnalyzeImageRequest> {
+fn within(millis: u64, message: AnalyzeImageRequest) -> Request<AnalyzeImageRequest> {
     let mut request = Request::new(message);
     request.set_timeout(std::time::Duration::from_millis(millis));
     request

@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 /// Most bytes of one file.
-pub const MAX_FILE_BYTES: u64 = 4 << 20;
+const MAX_FILE_BYTES: u64 = 4 << 20;
 /// Time between two looks at the files.
 const PERIOD: Duration = Duration::from_secs(3);
 
@@ -62,11 +62,15 @@ pub enum Checked {
 /// secret.
 type Parse<T> = Box<dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync>;
 
+/// Gets each new version that is in force.
+type Sink<T> = Box<dyn Fn(&Arc<T>) + Send + Sync>;
+
 /// A value that files make, of their last version that could be used.
 pub struct Reloaded<T> {
     /// Each with the flag that names it.
     files: Vec<(&'static str, PathBuf)>,
     parse: Parse<T>,
+    sink: Sink<T>,
     current: ArcSwap<T>,
     seen: Mutex<Seen>,
 }
@@ -89,12 +93,25 @@ impl<T> Reloaded<T> {
     ) -> Result<Arc<Self>, ReloadError> {
         let contents = read_all(&files)?;
         let value = parse(&contents).map_err(|problem| wrong(&files, problem))?;
-        Ok(Arc::new(Self {
+        Ok(Self::following(files, &contents, value, parse, |_| {}))
+    }
+
+    /// Begins with the `value` that somebody has made of the files' `contents`, and gives each later version to `sink`, which
+    /// puts it in force elsewhere.
+    pub fn following(
+        files: Vec<(&'static str, PathBuf)>,
+        contents: &[impl AsRef<[u8]>],
+        value: T,
+        parse: impl Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync + 'static,
+        sink: impl Fn(&Arc<T>) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             files,
             parse: Box::new(parse),
+            sink: Box::new(sink),
             current: ArcSwap::from_pointee(value),
-            seen: Mutex::new(Seen { digest: Some(digest(&contents)), fault: None }),
-        }))
+            seen: Mutex::new(Seen { digest: Some(digest(contents)), fault: None }),
+        })
     }
 
     /// The value in force.
@@ -117,7 +134,9 @@ impl<T> Reloaded<T> {
         match found {
             Ok(None) => Checked::Unchanged,
             Ok(Some(value)) => {
-                self.current.store(Arc::new(value));
+                let value = Arc::new(value);
+                self.current.store(Arc::clone(&value));
+                (self.sink)(&value);
                 seen.fault = None;
                 tracing::info!(files = names(&self.files).join(", "), "read again: a new version is in force");
                 Checked::Changed
@@ -187,9 +206,10 @@ fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, ReloadError> {
     Ok(bytes)
 }
 
-fn digest(contents: &[Vec<u8>]) -> blake3::Hash {
+fn digest(contents: &[impl AsRef<[u8]>]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     for content in contents {
+        let content = content.as_ref();
         hasher.update(&(content.len() as u64).to_le_bytes()).update(content);
     }
     hasher.finalize()
@@ -236,6 +256,27 @@ mod tests {
         assert_eq!(*value.get(), 1);
         fs::write(&path, "4").unwrap();
         assert_eq!((value.check_now(), *value.get()), (Checked::Changed, 4));
+    }
+
+    #[test]
+    fn only_later_versions_that_can_be_used_are_handed_on() {
+        let (_folder, path) = written("1");
+        let handed = Arc::new(Mutex::new(Vec::new()));
+        let sink = {
+            let handed = Arc::clone(&handed);
+            move |value: &Arc<u32>| handed.lock().unwrap().push(**value)
+        };
+        let value = Reloaded::following(vec![("--value", path.clone())], &["1"], 1, number, sink);
+        assert_eq!(value.check_now(), Checked::Unchanged);
+        for text in ["2", "two"] {
+            fs::write(&path, text).unwrap();
+            value.check_now();
+        }
+        fs::remove_file(&path).unwrap();
+        value.check_now();
+        fs::write(&path, "3").unwrap();
+        assert_eq!((value.check_now(), *value.get()), (Checked::Changed, 3));
+        assert_eq!(*handed.lock().unwrap(), [2, 3]);
     }
 
     #[cfg(unix)]

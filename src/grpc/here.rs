@@ -1,0 +1,44 @@
+//! Requests that come by no transport, from another entry of this process: the same checks, permissions, log and errors.
+
+use tonic::Status;
+
+use super::{
+    edge::Arrival,
+    response,
+    service::{Extras, Service},
+};
+use crate::{
+    domain::{Analysis, Caller},
+    pipeline::Deadline,
+    proto,
+};
+
+impl Service {
+    /// Answers a request on behalf of `caller`. It has until `deadline`, and at most as long as every request.
+    ///
+    /// # Errors
+    /// The status that a caller over gRPC would get.
+    pub(crate) async fn analyze_here(
+        &self,
+        caller: &Caller,
+        deadline: Deadline,
+        message: proto::AnalyzeImageRequest,
+    ) -> Result<proto::ImageAnalysis, Status> {
+        self.ask_here(caller, deadline, message, Extras::default()).await.map(response::analysis)
+    }
+
+    /// The same for a request that wants the model's own words, or to be asked in a way that the contract does not know.
+    ///
+    /// # Errors
+    /// As [`Self::analyze_here`].
+    pub(crate) async fn ask_here(
+        &self,
+        caller: &Caller,
+        deadline: Deadline,
+        message: proto::AnalyzeImageRequest,
+        extras: Extras,
+    ) -> Result<Analysis, Status> {
+        let Arrival { at, deadline: longest } = self.arriving_now();
+        self.analyze(Arrival { at, deadline: deadline.min(longest) }, caller, message, extras).await
+    }
+}
