@@ -196,6 +196,9 @@ fn question(model: &ModelProfile) -> Option<Question> {
         thinking: ThinkingParameter::Unset,
         correction: None,
         temperature: None,
+        top_p: None,
+        top_k: None,
+        keeps_body: false,
         tags: Default::default(),
     })
 }

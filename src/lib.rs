@@ -17,6 +17,7 @@
 //! - [`grpc`]: the transport and the one map from error to status, over the generated [`proto`].
 //! - [`policy`]: which caller may do what, and how much of it; [`check`]: what is missing before anybody calls.
 //! - [`embedded`]: S3 over a folder and a Bedrock endpoint with a real detector, for running without AWS.
+//! - [`lambda`]: the same service behind an AWS Lambda function, the binary `bootstrap`.
 //! - [`metrics`] and [`spans`]: what is counted and what is traced, each in one place.
 //! - [`config`], [`telemetry`], [`admin`], [`app`] (the only place that names all concrete types), [`serve`], [`cli`].
 //!
@@ -50,6 +51,8 @@ pub mod embedded;
 pub mod grpc;
 #[cfg(feature = "server")]
 pub mod identity;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]

@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "documented in the .proto file, from which the comments are copied")]
 #![allow(clippy::all, reason = "generated code")]
 
+pub mod json;
 pub mod structs;
 
 tonic::include_proto!("sightline.v1");

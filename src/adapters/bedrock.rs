@@ -1,11 +1,11 @@
 //! Models on Amazon Bedrock: Claude through InvokeModel, all others through Converse.
 
-use std::{collections::HashMap, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use aws_sdk_bedrockruntime::{Client, operation::RequestId, primitives::Blob};
 
-use super::{clients::in_region, converse, errors::meaning, messages};
+use super::{body::BodyKeeper, clients::in_region, converse, errors::meaning, messages};
 use crate::{
     domain::{Api, ModelProfile},
     pipeline::{ModelError, Question, Reply, VisionModel},
@@ -72,15 +72,30 @@ async fn invoke(client: &Client, question: &Question) -> Result<Reply, ModelErro
         .body(Blob::new(messages::request(question)));
     let asked = Instant::now();
     let output = request.send().await.map_err(|error| meaning(&error, question, asked.elapsed()))?;
-    messages::reply(output.body().as_ref(), tool(question), output.request_id().map(str::to_owned))
+    let body = output.body().as_ref();
+    let reply = messages::reply(body, tool(question), output.request_id().map(str::to_owned))?;
+    Ok(Reply { body: question.keeps_body.then(|| kept(body)).transpose()?, ..reply })
 }
 
 async fn converse(client: &Client, question: &Question) -> Result<Reply, ModelError> {
     let unbuilt = |error| ModelError::Rejected { detail: format!("no request: {error}") };
     let request = converse::request(client, question).map_err(unbuilt)?;
+    let keeper = BodyKeeper::default();
     let asked = Instant::now();
-    let output = request.send().await.map_err(|error| meaning(&error, question, asked.elapsed()))?;
-    converse::reply(output, tool(question))
+    let sent = if question.keeps_body {
+        request.customize().interceptor(keeper.clone()).send().await
+    } else {
+        request.send().await
+    };
+    let output = sent.map_err(|error| meaning(&error, question, asked.elapsed()))?;
+    let body = keeper.body().map(|body| kept(&body)).transpose()?;
+    Ok(Reply { body, ..converse::reply(output, tool(question))? })
+}
+
+/// A response's body as text: JSON always is.
+fn kept(body: &[u8]) -> Result<Arc<str>, ModelError> {
+    let text = std::str::from_utf8(body);
+    text.map(Arc::from).map_err(|_| ModelError::Malformed { detail: "the body is no text".to_owned() })
 }
 
 /// The name of the tool that the question may offer.

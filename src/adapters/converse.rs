@@ -35,7 +35,8 @@ use crate::{
 pub(super) fn request(client: &Client, question: &Question) -> Result<ConverseFluentBuilder, BuildError> {
     let limits = InferenceConfiguration::builder()
         .max_tokens(i32::try_from(question.max_output_tokens).unwrap_or(i32::MAX))
-        .set_temperature(question.temperature);
+        .set_temperature(question.temperature)
+        .set_top_p(question.top_p);
     let request = client
         .converse()
         .model_id(&question.model.id)
@@ -43,14 +44,28 @@ pub(super) fn request(client: &Client, question: &Question) -> Result<ConverseFl
         .set_system(question.prompt.system.clone().map(|system| vec![SystemContentBlock::Text(system)]))
         .inference_config(limits.build())
         .set_request_metadata(metadata(question));
-    // Converse has no parameter for thinking: the model's own goes along as it is.
-    let own = match question.thinking {
-        ThinkingParameter::Unset => None,
-        ThinkingParameter::Disabled => Some(json!({"thinking": {"type": "disabled"}})),
-        ThinkingParameter::LowEffort => Some(json!({"output_config": {"effort": "low"}})),
-    };
+    let own = own_parameters(question);
     let request = request.set_additional_model_request_fields(own.as_ref().map(document::from_json));
     Ok(request.set_tool_config(tool_config(question)?).set_output_config(output_config(question)?))
+}
+
+/// What Converse has no parameters for: the model's own go along as they are. `top_k` is Claude's; other vendors' models name
+/// it otherwise, with other ranges, or have none.
+fn own_parameters(question: &Question) -> Option<Value> {
+    let mut own = Map::new();
+    match question.thinking {
+        ThinkingParameter::Unset => {}
+        ThinkingParameter::Disabled => drop(own.insert("thinking".to_owned(), json!({"type": "disabled"}))),
+        ThinkingParameter::LowEffort => drop(own.insert("output_config".to_owned(), json!({"effort": "low"}))),
+    }
+    if let Some(top_k) = question.top_k.filter(|_| is_claude(question)) {
+        own.insert("top_k".to_owned(), Value::from(top_k));
+    }
+    (!own.is_empty()).then_some(Value::Object(own))
+}
+
+fn is_claude(question: &Question) -> bool {
+    question.model.id.contains("anthropic.claude")
 }
 
 fn metadata(question: &Question) -> Option<HashMap<String, String>> {
@@ -105,8 +120,7 @@ fn tool_config(question: &Question) -> Result<Option<ToolConfiguration>, BuildEr
 /// The schema of the tool's input as the model takes it. At the top, Nova refuses every keyword but `type`, `properties` and
 /// `required`; some models of other vendors refuse closed objects at any level. Nothing is lost: the service does not compile it.
 fn tool_input(question: &Question, schema: &Value) -> Value {
-    let is_claude = question.model.id.contains("anthropic.claude");
-    let mut input = if is_claude { schema.clone() } else { opened(schema) };
+    let mut input = if is_claude(question) { schema.clone() } else { opened(schema) };
     if let Value::Object(keywords) = &mut input {
         keywords.retain(|keyword, _| matches!(keyword.as_str(), "type" | "properties" | "required"));
     }
@@ -151,7 +165,7 @@ fn output_config(question: &Question) -> Result<Option<OutputConfig>, BuildError
 }
 
 /// Reads the answer of one call: the input of the tool that was offered when there is one, else the text. Reasoning is no
-/// answer.
+/// answer. Without its body.
 ///
 /// # Errors
 /// [`ModelError::Malformed`] when it holds no message.
@@ -175,7 +189,7 @@ pub(super) fn reply(output: ConverseOutput, tool: Option<&str>) -> Result<Reply,
             _ => {}
         }
     }
-    Ok(Reply { text: written.answer(), stop_reason, usage, upstream_request_id })
+    Ok(Reply { text: written.answer(), stop_reason, usage, upstream_request_id, body: None })
 }
 
 fn tokens(usage: &TokenUsage) -> Usage {

@@ -50,10 +50,15 @@ fn settings(question: &Question) -> String {
     if let Some(system) = &question.prompt.system {
         fields.insert("system".to_owned(), Value::from(system.as_str()));
     }
-    if let Some(temperature) = question.temperature {
-        // By its shortest decimal: 0.2 as an f32 is 0.20000000298 as an f64.
-        let shortest = temperature.to_string().parse::<f64>().unwrap_or_default();
-        fields.insert("temperature".to_owned(), Value::from(shortest));
+    for (name, value) in [("temperature", question.temperature), ("top_p", question.top_p)] {
+        if let Some(value) = value {
+            // By its shortest decimal: 0.2 as an f32 is 0.20000000298 as an f64.
+            let shortest = value.to_string().parse::<f64>().unwrap_or_default();
+            fields.insert(name.to_owned(), Value::from(shortest));
+        }
+    }
+    if let Some(top_k) = question.top_k {
+        fields.insert("top_k".to_owned(), Value::from(top_k));
     }
     let mut output = Map::new();
     match question.thinking {
@@ -120,6 +125,7 @@ struct Tokens {
 }
 
 /// Reads the answer of one call: the input of the tool that was offered, byte for byte, when there is one, else the text.
+/// Without its body.
 ///
 /// # Errors
 /// [`ModelError::Malformed`] when it is no message.
@@ -147,7 +153,7 @@ pub(super) fn reply(body: &[u8], tool: Option<&str>, upstream_request_id: Option
         ..Usage::default()
     };
     let stop_reason = if intervened { StopReason::Filtered } else { stop_reason };
-    Ok(Reply { text: written.answer(), stop_reason, usage, upstream_request_id })
+    Ok(Reply { text: written.answer(), stop_reason, usage, upstream_request_id, body: None })
 }
 
 #[cfg(test)]

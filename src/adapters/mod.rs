@@ -1,6 +1,7 @@
 //! The pipeline's ports on AWS.
 
 mod bedrock;
+mod body;
 mod clients;
 mod converse;
 mod document;

@@ -41,6 +41,9 @@ pub fn question(api: Api, strategy: Strategy) -> Question {
         thinking: ThinkingParameter::Unset,
         correction: None,
         temperature: None,
+        top_p: None,
+        top_k: None,
+        keeps_body: false,
         tags: BTreeMap::new(),
         model: ModelProfile { id: "global.anthropic.claude-sonnet-5".to_owned(), region: None, api, ..model },
     }

@@ -1,32 +1,12 @@
 //! The canonical JSON of a message, as grpcurl prints it.
 
-use std::{fmt::Write as _, sync::LazyLock};
+use std::fmt::Write as _;
 
-use prost::Message;
-use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor};
+use prost_reflect::DeserializeOptions;
 
 use super::plain;
-use crate::proto::{AnalyzeImageResponse, AnalyzeManyResult, DESCRIPTORS};
-
-/// Full name of the response's message.
-const RESPONSE: &str = "sightline.v1.AnalyzeImageResponse";
-/// Full name of the message of one outcome in a stream.
-const RESULT: &str = "sightline.v1.AnalyzeManyResult";
-
-/// The contract, decoded once: a stream has a message of it for every picture.
-static POOL: LazyLock<Result<DescriptorPool, String>> =
-    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).map_err(|error| error.to_string()));
-
-/// Why a response has no JSON form.
-#[derive(Debug, thiserror::Error)]
-pub enum JsonError {
-    /// The contract in this binary does not fit the message.
-    #[error("the response does not fit the contract: {0}")]
-    Contract(String),
-    /// An error detail of an unknown type, say.
-    #[error("the response has no JSON form: {0}")]
-    Encode(#[from] serde_json::Error),
-}
+pub use crate::proto::json::JsonError;
+use crate::proto::{AnalyzeImageResponse, AnalyzeManyResult, json};
 
 /// The response in canonical proto3 JSON, indented: lowerCamelCase names, 64-bit integers as strings, enums by name,
 /// fields without presence left out when they are zero. Safe to print: what a terminal would obey is escaped.
@@ -34,7 +14,7 @@ pub enum JsonError {
 /// # Errors
 /// A response that holds an error detail of a type this binary does not know.
 pub fn response(response: &AnalyzeImageResponse) -> Result<String, JsonError> {
-    Ok(escape(&serde_json::to_string_pretty(&dynamic(RESPONSE, response)?)?))
+    Ok(escape(&serde_json::to_string_pretty(&json::dynamic("AnalyzeImageResponse", response)?)?))
 }
 
 /// One outcome of a stream as one line of JSON Lines without its line break: `source` first, `listing` where it came from
@@ -48,7 +28,7 @@ pub fn line(source: &str, listing: Option<&str>, result: &AnalyzeManyResult) -> 
         // Writing to a String cannot fail.
         let _ = write!(line, r#","listing":{}"#, serde_json::to_string(listing)?);
     }
-    let message = serde_json::to_string(&dynamic(RESULT, result)?)?;
+    let message = serde_json::to_string(&json::dynamic("AnalyzeManyResult", result)?)?;
     match message.strip_prefix('{') {
         Some("}") | None => line.push('}'),
         Some(fields) => {
@@ -67,18 +47,7 @@ pub fn result(line: &str) -> Result<AnalyzeManyResult, JsonError> {
     let mut reader = serde_json::Deserializer::from_str(line);
     // `source` and `listing` are the line's own.
     let options = DeserializeOptions::new().deny_unknown_fields(false);
-    let dynamic = DynamicMessage::deserialize_with_options(descriptor(RESULT)?, &mut reader, &options)?;
-    dynamic.transcode_to().map_err(|error| JsonError::Contract(error.to_string()))
-}
-
-fn descriptor(name: &str) -> Result<MessageDescriptor, JsonError> {
-    let pool = POOL.as_ref().map_err(|error| JsonError::Contract(error.clone()))?;
-    pool.get_message_by_name(name).ok_or_else(|| JsonError::Contract(format!("{name} is missing")))
-}
-
-fn dynamic(name: &str, message: &impl Message) -> Result<DynamicMessage, JsonError> {
-    let dynamic = DynamicMessage::decode(descriptor(name)?, message.encode_to_vec().as_slice());
-    dynamic.map_err(|error| JsonError::Contract(error.to_string()))
+    json::read("AnalyzeManyResult", &mut reader, &options)
 }
 
 /// Escapes what serde_json leaves as it is but a terminal obeys. Such characters occur inside strings only.
@@ -97,6 +66,8 @@ fn escape(json: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
     use crate::{cli::boxes::tests::bounding_box, proto};
 

@@ -4,6 +4,8 @@
 //! them, and `sightline config` shows them.
 
 mod access;
+#[cfg(feature = "lambda")]
+mod lambda;
 mod models;
 mod operations;
 mod policy;
@@ -24,6 +26,8 @@ use crate::{
     pipeline::{Limits, RetryPolicy},
 };
 pub use access::{Access, AccessArgs, AccessError, TlsPaths};
+#[cfg(feature = "lambda")]
+pub use lambda::FunctionArgs;
 pub use models::ConfigError;
 pub use operations::{AdminAddress, OperationsArgs, OtlpEndpoint};
 pub use policy::{PolicyFile, read_policy};

@@ -3,10 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Config, ConfigError, ServerArgs};
-use crate::{
-    catalog::Models,
-    domain::{Location, ModelProfile},
-};
+use crate::{catalog::Models, domain::ModelProfile};
 
 /// AWS's own variables that decide where requests go and who signs them.
 const AWS_VARIABLES: [(&str, Shown); 19] = [
@@ -103,11 +100,7 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
 }
 
 fn locations(config: &Config) -> String {
-    let shown = |location: &Location| match &location.key {
-        Some(key) => format!("{}/{key}", location.bucket),
-        None => location.bucket.clone(),
-    };
-    let shown: Vec<_> = config.check_at_start.iter().map(shown).collect();
+    let shown: Vec<_> = config.check_at_start.iter().map(ToString::to_string).collect();
     if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
 }
 

@@ -1,6 +1,6 @@
 //! What is answered: typed results of every feature and the facts around them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{BoundingBox, Size, Usage, Warning};
 
@@ -23,6 +23,8 @@ pub struct Analysis {
     pub warnings: Vec<Warning>,
     /// The model's own answer, when asked for.
     pub raw_output: Option<String>,
+    /// The body of the response that it came in, JSON as the service sent it; when asked for.
+    pub response_body: Option<Arc<str>>,
 }
 
 /// What was found out. A feature's field is set if and only if it was asked for and succeeded.

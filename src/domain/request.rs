@@ -122,10 +122,16 @@ pub struct Options {
     pub max_output_tokens: Option<u32>,
     /// Sampling temperature `[0, 1]`; `None` means 0 where the model takes one.
     pub temperature: Option<f32>,
+    /// Nucleus sampling, `(0, 1]`; sent to models that take it beside a temperature, and to no others.
+    pub top_p: Option<f32>,
+    /// Most tokens to choose the next one from; sent to models that take it beside a temperature, and to no others.
+    pub top_k: Option<u32>,
     /// What to do with a picture larger than the model sees.
     pub oversize: OversizePolicy,
     /// Whether the result holds the model's own answer.
     pub include_raw_output: bool,
+    /// Whether the result holds the whole body of the response that the answer came in.
+    pub include_response_body: bool,
     /// How the result cache is used.
     pub cache: CacheMode,
 }
@@ -137,8 +143,11 @@ impl Default for Options {
             language: "en".to_owned(),
             max_output_tokens: None,
             temperature: None,
+            top_p: None,
+            top_k: None,
             oversize: OversizePolicy::Resize,
             include_raw_output: false,
+            include_response_body: false,
             cache: CacheMode::ReadWrite,
         }
     }
@@ -205,6 +214,15 @@ pub struct Location {
     pub bucket: String,
     /// Key, taken literally; `None` means the bucket as a whole.
     pub key: Option<String>,
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.key {
+            Some(key) => write!(formatter, "{}/{key}", self.bucket),
+            None => formatter.write_str(&self.bucket),
+        }
+    }
 }
 
 impl std::str::FromStr for Location {

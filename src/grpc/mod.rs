@@ -5,6 +5,8 @@ mod caller;
 mod connection;
 mod deadline;
 mod edge;
+#[cfg(feature = "lambda")]
+mod here;
 mod listener;
 mod log;
 mod many;
@@ -22,6 +24,8 @@ mod violations;
 pub use listener::{ConnectionLimits, Connections};
 pub use readiness::{Readiness, State};
 pub use server::{Transport, serve};
+#[cfg(feature = "lambda")]
+pub(crate) use service::Extras;
 pub use service::Service;
 
 use crate::proto::structs;

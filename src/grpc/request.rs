@@ -228,6 +228,10 @@ fn options(wire: proto::AnalysisOptions, violations: &mut Violations) -> Options
         oversize,
         include_raw_output: wire.include_raw_output,
         cache,
+        // What the contract does not know.
+        top_p: None,
+        top_k: None,
+        include_response_body: false,
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     request, response, status,
 };
 use crate::{
-    domain::{Analysis, Caller, DEFAULT_SENSITIVITY_CATEGORIES, ModelProfile},
+    domain::{Analysis, Caller, DEFAULT_SENSITIVITY_CATEGORIES, ModelProfile, Options},
     imaging::MediaType,
     pipeline::{AnalyzeError, Analyzer, Deadline, Failed, Job},
     policy::Guard,
@@ -54,7 +54,7 @@ impl Service {
     }
 
     /// For a request that came past the edge, as in another transport.
-    fn arriving_now(&self) -> Arrival {
+    pub(super) fn arriving_now(&self) -> Arrival {
         let at = Instant::now();
         Arrival { at, deadline: Deadline::at(at + self.max_request_time) }
     }
@@ -74,15 +74,50 @@ impl Service {
         told(self.cut_off.clone()).await;
     }
 
+    /// One analysis, with its line in the log.
+    pub(super) async fn analyze(
+        &self,
+        arrival: Arrival,
+        caller: &Caller,
+        message: proto::AnalyzeImageRequest,
+        extras: Extras,
+    ) -> Result<Analysis, Status> {
+        let received = arrival.at;
+        let request_id = match message.request_id.as_str() {
+            "" => uuid::Uuid::new_v4().to_string(),
+            // Too long an id is refused below; the refusal need not repeat it.
+            id => id.chars().take(128).collect(),
+        };
+        let unfinished = Unfinished { request_id: &request_id, caller, received };
+        let outcome = tokio::select! {
+            outcome = self.answer(&request_id, caller, arrival, message, extras) => outcome,
+            () = self.cut_off() => Err(Outcome::from(status::draining())),
+        };
+        std::mem::forget(unfinished);
+        let call = Call { request_id: &request_id, caller, elapsed: received.elapsed() };
+        match outcome {
+            Ok(analysis) => {
+                log::analyzed(&call, &analysis);
+                Ok(analysis)
+            }
+            Err(Outcome { failure, cause }) => {
+                log::failed(&call, &failure, cause.as_ref());
+                Err(failure.into_status(Some(&request_id)))
+            }
+        }
+    }
+
     async fn answer(
         &self,
         request_id: &str,
         caller: &Caller,
         Arrival { at: received, deadline }: Arrival,
         message: proto::AnalyzeImageRequest,
+        extras: Extras,
     ) -> Result<Analysis, Outcome> {
         let (validate_only, is_callers_id) = (message.validate_only, !message.request_id.is_empty());
-        let asked = request::checked(message)?;
+        let mut asked = request::checked(message)?;
+        extras.add_to(&mut asked.options);
         let pass = self.permission(caller.clone()).try_enter(&asked.source, &asked.options)?;
         let job = Job {
             request_id: request_id.to_owned(),
@@ -102,6 +137,24 @@ impl Service {
             pass.charge(outcome.as_ref().map_or_else(|failed| &failed.usage, |analysis| &analysis.usage));
         }
         outcome.map_err(Outcome::from)
+    }
+}
+
+/// What a request from within the process may ask beside the contract.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Extras {
+    /// Nucleus sampling, as [`Options::top_p`].
+    pub(crate) top_p: Option<f32>,
+    /// As [`Options::top_k`].
+    pub(crate) top_k: Option<u32>,
+    /// As [`Options::include_response_body`].
+    pub(crate) response_body: bool,
+}
+
+impl Extras {
+    fn add_to(self, options: &mut Options) {
+        let Self { top_p, top_k, response_body } = self;
+        *options = Options { top_p, top_k, include_response_body: response_body, ..options.clone() };
     }
 }
 
@@ -142,30 +195,9 @@ impl ImageAnalysisService for Service {
     ) -> Result<Response<proto::AnalyzeImageResponse>, Status> {
         let arrival = request.extensions().get::<Arrival>().copied();
         let arrival = arrival.unwrap_or_else(|| self.arriving_now());
-        let (received, caller) = (arrival.at, caller_of(&request));
-        let message = request.into_inner();
-        let request_id = match message.request_id.as_str() {
-            "" => uuid::Uuid::new_v4().to_string(),
-            // Too long an id is refused below; the refusal need not repeat it.
-            id => id.chars().take(128).collect(),
-        };
-        let unfinished = Unfinished { request_id: &request_id, caller: &caller, received };
-        let outcome = tokio::select! {
-            outcome = self.answer(&request_id, &caller, arrival, message) => outcome,
-            () = self.cut_off() => Err(Outcome::from(status::draining())),
-        };
-        std::mem::forget(unfinished);
-        let call = Call { request_id: &request_id, caller: &caller, elapsed: received.elapsed() };
-        match outcome {
-            Ok(analysis) => {
-                log::analyzed(&call, &analysis);
-                Ok(Response::new(proto::AnalyzeImageResponse { analysis: Some(response::analysis(analysis)) }))
-            }
-            Err(Outcome { failure, cause }) => {
-                log::failed(&call, &failure, cause.as_ref());
-                Err(failure.into_status(Some(&request_id)))
-            }
-        }
+        let caller = caller_of(&request);
+        let analysis = self.analyze(arrival, &caller, request.into_inner(), Extras::default()).await?;
+        Ok(Response::new(proto::AnalyzeImageResponse { analysis: Some(response::analysis(analysis)) }))
     }
 
     type AnalyzeManyStream = Results;

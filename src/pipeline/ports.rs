@@ -1,7 +1,7 @@
 //! What the pipeline needs of the world: a place where pictures lie and a model that looks at them. The adapters
 //! implement these on AWS.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -159,6 +159,12 @@ pub struct Question {
     pub correction: Option<Correction>,
     /// Sampling temperature; `None` sends none.
     pub temperature: Option<f32>,
+    /// Nucleus sampling; `None` sends none.
+    pub top_p: Option<f32>,
+    /// Most tokens to choose the next one from; `None` sends none.
+    pub top_k: Option<u32>,
+    /// Whether the reply is to hold the whole body of the response.
+    pub keeps_body: bool,
     /// Cost-allocation tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -188,7 +194,7 @@ pub struct Correction {
 pub enum Part {
     /// A way of asking for JSON.
     Strategy(Strategy),
-    /// The sampling temperature.
+    /// The sampling temperature, and what is sent beside it.
     Temperature,
     /// What is said about thinking.
     Thinking,
@@ -205,6 +211,8 @@ pub struct Reply {
     pub usage: Usage,
     /// Bedrock's request id.
     pub upstream_request_id: Option<String>,
+    /// The whole body of the response, when the question asks for it.
+    pub body: Option<Arc<str>>,
 }
 
 /// Why a model gave no answer.

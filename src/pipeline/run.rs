@@ -230,6 +230,7 @@ impl<'a> Run<'a> {
         analysis.warnings.extend(answered.warnings.iter().cloned());
         analysis.model = Some(ModelFacts { cached: is_free, ..answered.model.clone() });
         analysis.raw_output = self.job.options.include_raw_output.then(|| answered.raw.clone());
+        analysis.response_body = answered.body.clone().filter(|_| self.job.options.include_response_body);
         let is_unpriced = claim.usage.is_unpriced || (is_free && model.prices.is_none());
         analysis.usage = Usage { image_tokens: answered.image_tokens, is_unpriced, ..claim.usage };
         (analysis.timing.model, analysis.timing.backoff) = (claim.model_time, claim.backoff);
@@ -254,6 +255,7 @@ impl<'a> Run<'a> {
             timing: Timing { total: self.job.received.elapsed(), queue: self.slot.waited(), ..self.timing },
             warnings: picture.warnings.clone(),
             raw_output: None,
+            response_body: None,
         }
     }
 }

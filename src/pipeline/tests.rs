@@ -35,7 +35,7 @@ impl VisionModel for Counting {
         self.0.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(10)).await;
         let (stop_reason, usage) = (StopReason::EndTurn, Usage::default());
-        Ok(Reply { text: "A colour.".to_owned(), stop_reason, usage, upstream_request_id: None })
+        Ok(Reply { text: "A colour.".to_owned(), stop_reason, usage, upstream_request_id: None, body: None })
     }
 
     fn region<'a>(&'a self, _model: &'a ModelProfile) -> &'a str {

@@ -170,6 +170,7 @@ fn finish(
             cached: false,
         },
         raw: reply.text,
+        body: reply.body,
         image_tokens: draft.picture.tokens,
         seen: draft.picture.frame.model(),
     })

@@ -66,6 +66,8 @@ pub(super) struct Answered {
     pub(super) model: ModelFacts,
     /// The model's own words.
     pub(super) raw: String,
+    /// The body of the response that they came in, when it was asked for.
+    pub(super) body: Option<Arc<str>>,
     /// The picture's tokens on the model that answered.
     pub(super) image_tokens: u64,
     /// The size at which the model saw the picture.

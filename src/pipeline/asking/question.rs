@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::refused::{self, Refused};
 use crate::{
-    domain::{Caller, Features, Frame, ModelProfile, Options, Strategy, Thinking, Usage, Warning, WarningCode},
+    domain::{
+        Caller, Features, Frame, ModelProfile, Options, Sampling, Strategy, Thinking, Usage, Warning, WarningCode,
+    },
     pipeline::{
         error::AnalyzeError,
         ports::{Correction, Part, Question, ThinkingParameter},
@@ -84,6 +86,7 @@ impl<'a> Draft<'a> {
             strategy,
         };
         let takes_temperature = model.sampling.takes_temperature() && !self.refused.contains(&Refused::Temperature);
+        let takes_all = model.sampling == Sampling::All && takes_temperature;
         Question {
             image: self.picture.bytes.clone(),
             media_type: self.picture.media_type,
@@ -93,6 +96,9 @@ impl<'a> Draft<'a> {
             thinking: self.thinking(),
             correction: self.correction.clone(),
             temperature: takes_temperature.then(|| options.temperature.unwrap_or(0.0)),
+            top_p: options.top_p.filter(|_| takes_all),
+            top_k: options.top_k.filter(|_| takes_all),
+            keeps_body: options.include_response_body,
             tags: self.topic.tags.clone(),
             model: model.clone(),
         }

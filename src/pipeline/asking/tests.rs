@@ -66,7 +66,7 @@ fn setup(
 
 fn reply(text: &str) -> Reply {
     let usage = Usage { input_tokens: 3000, output_tokens: 100, ..Usage::default() };
-    Reply { text: text.to_owned(), stop_reason: StopReason::EndTurn, usage, upstream_request_id: None }
+    Reply { text: text.to_owned(), stop_reason: StopReason::EndTurn, usage, upstream_request_id: None, body: None }
 }
 
 const GOOD: &str = r#"{"labels": [{"name": "cat", "confidence": 0.9, "instances": []}]}"#;

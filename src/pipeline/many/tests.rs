@@ -64,7 +64,7 @@ impl VisionModel for Model {
             slow => tokio::time::sleep(Duration::from_millis(slow.parse().unwrap_or_default())).await,
         }
         let stop_reason = if question.prompt.text == "refuse" { StopReason::Refusal } else { StopReason::EndTurn };
-        Ok(Reply { text: "A rocket.".to_owned(), stop_reason, usage, upstream_request_id: None })
+        Ok(Reply { text: "A rocket.".to_owned(), stop_reason, usage, upstream_request_id: None, body: None })
     }
 
     fn region<'a>(&'a self, _model: &'a ModelProfile) -> &'a str {

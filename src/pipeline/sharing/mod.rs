@@ -80,8 +80,9 @@ impl Shared {
         let sensitive: usize = findings.sensitivity.iter().map(|found| found.findings.len() * ENTRY_BYTES).sum();
         let values: usize =
             findings.extraction.iter().flatten().map(|(name, value)| name.len() + json_weight(value)).sum();
+        let body = self.answered.body.as_ref().map_or(0, |body| body.len());
         // What was read of the answer is at most a few times as long as the answer.
-        4 * ENTRY_BYTES + 3 * self.answered.raw.len() + labels + lines + sensitive + values
+        4 * ENTRY_BYTES + 3 * self.answered.raw.len() + body + labels + lines + sensitive + values
     }
 }
 

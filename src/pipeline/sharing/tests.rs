@@ -80,6 +80,7 @@ fn shared() -> Arc<Shared> {
             warnings: Vec::new(),
             model,
             raw: String::new(),
+            body: None,
             image_tokens: 1,
             seen: size,
             is_lasting: true,
