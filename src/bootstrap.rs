@@ -1,6 +1,6 @@
 //! The AWS Lambda function: the service without its listener. Lambda starts a file of this name.
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::Context as _;
 use sightline::{
@@ -44,7 +44,10 @@ async fn run() -> anyhow::Result<ExitCode> {
 
 /// Everything that is done once, before the first event. Nothing is sent: neither credentials nor models are asked for.
 async fn start() -> anyhow::Result<Handler> {
-    let args = ServerArgs::from_environment().map_err(wrong_variable)?;
+    let mut args = ServerArgs::from_environment().map_err(wrong_variable)?;
+    // Nobody connects: what they say of a listener and its callers is for a server of the same settings.
+    args.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    args.access = args.access.without_identities();
     let function = FunctionArgs::from_environment().map_err(wrong_variable)?;
     begin_log(&args.log)?;
     let config = args.config()?;
@@ -56,13 +59,19 @@ async fn start() -> anyhow::Result<Handler> {
     tracing::info!(
         model = config.models.default_model().id,
         region = app.clients().region,
-        features = %function.features,
-        options = %function.options,
+        features = names(&function.features),
+        options = names(&function.options),
         results = function.results.map(|location| format!("s3://{location}")),
         batch_concurrency = function.batch_concurrency,
         "the function is ready"
     );
     Ok(handler)
+}
+
+/// The fields of an object. What they hold may be a prompt.
+fn names(object: &serde_json::Value) -> String {
+    let names: Vec<&str> = object.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    names.join(", ")
 }
 
 /// Lines of JSON, whatever the server's setting: CloudWatch reads them. No traces: the environment is frozen between two

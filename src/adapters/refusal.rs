@@ -110,6 +110,8 @@ struct Sent {
     forced: bool,
     thinking: ThinkingParameter,
     temperature: bool,
+    /// `top_p` or `top_k`.
+    beside: bool,
 }
 
 impl Sent {
@@ -121,6 +123,7 @@ impl Sent {
             forced: strategy == Some(Strategy::ForcedTool),
             thinking: question.thinking,
             temperature: question.temperature.is_some(),
+            beside: question.top_p.is_some() || question.top_k.is_some(),
         }
     }
 
@@ -175,6 +178,10 @@ impl Sent {
             ("tools" | "toolconfig", _) => strategy(self.tools, Strategy::AutoTool, is_whole(path, message)),
             ("temperature", _) | ("inferenceconfig", "temperature") => {
                 self.temperature.then_some((Part::Temperature, !is_out_of_range(message)))
+            }
+            // What is sent beside the temperature goes with it; that the model takes the temperature alone is not known by this.
+            ("top_p" | "top_k" | "topp", _) | ("inferenceconfig", "topp") => {
+                self.beside.then_some((Part::Temperature, false))
             }
             _ => None,
         }

@@ -94,9 +94,8 @@ mod tests {
 
     #[test]
     fn the_defaults_ask_for_what_most_want() {
-        let command = FunctionArgs::augment_args(clap::Command::new("bootstrap").mut_args(|arg| arg.env(None)));
-        let args =
-            FunctionArgs::from_arg_matches(&command.mut_args(|arg| arg.env(None)).get_matches_from(["x"])).unwrap();
+        let command = FunctionArgs::augment_args(clap::Command::new("bootstrap")).mut_args(|arg| arg.env(None));
+        let args = FunctionArgs::from_arg_matches(&command.get_matches_from(["bootstrap"])).unwrap();
         let names: Vec<_> = args.features.as_object().unwrap().keys().cloned().collect();
         assert_eq!(names, ["description", "labels", "sensitivity"]);
         assert_eq!((args.results, args.options, args.batch_concurrency), (None, serde_json::json!({}), 8));

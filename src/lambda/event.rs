@@ -133,7 +133,9 @@ fn asked(mut fields: Map<String, Value>) -> Result<Event, Failure> {
 }
 
 fn read(features: &Value, options: &Value) -> Result<Asked, Failure> {
-    Asked::read(features, options).map_err(|error| invalid(format!("The event's field {error}.")))
+    // What is wrong may be a name of any length.
+    let short = |error: String| error.chars().take(200).collect::<String>();
+    Asked::read(features, options).map_err(|error| invalid(format!("The event's field {}.", short(error))))
 }
 
 fn required(fields: &mut Map<String, Value>, name: &str) -> Result<String, Failure> {
@@ -156,4 +158,98 @@ fn unknown(problem: &str) -> Failure {
 
 fn invalid(problem: String) -> Failure {
     Failure::of_the_event("EVENT_INVALID", format!("{problem} Understood are {UNDERSTOOD}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn with(more: Value) -> Value {
+        let mut event = json!({"prompt": "What is this?", "Bucket": "photos", "Key": "a.jpg"});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    }
+
+    #[test]
+    fn the_originals_event_is_read_word_for_word() {
+        let expected = OriginalEvent {
+            bucket: "photos".to_owned(),
+            key: "a.jpg".to_owned(),
+            prompt: "What is this?".to_owned(),
+            options: proto::AnalysisOptions::default(),
+            full_response: false,
+        };
+        assert_eq!(Event::read(with(json!({}))), Ok(Event::Original(expected.clone())));
+        let full = Event::Original(OriginalEvent { full_response: true, ..expected.clone() });
+        assert_eq!(Event::read(with(json!({"full_response": true}))), Ok(full));
+        let options = proto::AnalysisOptions { model: "nova-pro".to_owned(), ..Default::default() };
+        let by_nova = Event::Original(OriginalEvent { options, ..expected });
+        assert_eq!(Event::read(with(json!({"options": {"model": "nova-pro"}}))), Ok(by_nova));
+    }
+
+    #[test]
+    fn features_make_it_typed_with_the_prompt_among_them() {
+        let typed = |event| match Event::read(event) {
+            Ok(Event::Typed(typed)) => typed.asked,
+            other => panic!("{other:?}"),
+        };
+        let asked = typed(with(json!({"features": {"labels": {"maxResults": 3}}, "options": {"language_code": "ko"}})));
+        assert_eq!(asked.features.prompt.unwrap().text, "What is this?");
+        assert_eq!((asked.features.labels.unwrap().max_results, asked.options.language_code.as_str()), (3, "ko"));
+        let alone = typed(json!({"Bucket": "photos", "Key": "a.jpg", "features": {"text": {}}}));
+        assert!(alone.features.text.is_some() && alone.features.prompt.is_none());
+    }
+
+    #[test]
+    fn engines_are_known_by_what_they_send() {
+        for (event, kind) in [
+            (json!({"invocationSchemaVersion": "1.0", "tasks": []}), JobKind::Batch),
+            (json!({"Records": [{"eventSource": "aws:s3"}]}), JobKind::Notification),
+            (json!({"Records": [{"eventSource": "aws:sqs"}]}), JobKind::Queue),
+            (json!({"detail-type": "Object Created", "source": "aws.s3"}), JobKind::EventBridge),
+            (json!({"Service": "Amazon S3", "Event": "s3:TestEvent"}), JobKind::Notification),
+        ] {
+            assert_eq!(Event::read(event.clone()), Ok(Event::Job(kind, event)));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said_with_what_is() {
+        for (event, reason, said) in [
+            (json!([]), "EVENT_UNKNOWN", "no JSON object"),
+            (json!("text"), "EVENT_UNKNOWN", "no JSON object"),
+            (json!({}), "EVENT_UNKNOWN", "no kind"),
+            (json!({"key1": "value1"}), "EVENT_UNKNOWN", "no kind"),
+            (json!({"Records": []}), "EVENT_UNKNOWN", "Records"),
+            (json!({"Records": [{"eventSource": "aws:kinesis"}]}), "EVENT_UNKNOWN", "Records"),
+            (json!({"Bucket": "photos", "Key": "a.jpg"}), "EVENT_INVALID", "lacks the field prompt"),
+            (json!({"prompt": "?", "Key": "a.jpg"}), "EVENT_INVALID", "lacks the field Bucket"),
+            (json!({"prompt": "?", "Bucket": "photos"}), "EVENT_INVALID", "lacks the field Key"),
+            (with(json!({"Key": 7})), "EVENT_INVALID", "Key must be a string"),
+            (with(json!({"Key": null})), "EVENT_INVALID", "Key must be a string"),
+            (with(json!({"prompts": "?"})), "EVENT_INVALID", r#"field "prompts" is not understood"#),
+            (with(json!({"key": "b.jpg"})), "EVENT_INVALID", r#"field "key" is not understood"#),
+            (with(json!({"full_response": "true"})), "EVENT_INVALID", "must be true or false"),
+            (with(json!({"features": {"colours": {}}})), "EVENT_INVALID", "colours"),
+            (with(json!({"features": []})), "EVENT_INVALID", "features"),
+            (with(json!({"options": {"modle": "x"}})), "EVENT_INVALID", "modle"),
+            (with(json!({"features": {"prompt": {"text": "?"}}})), "EVENT_INVALID", "prompt twice"),
+            (with(json!({"features": {"text": {}}, "full_response": true})), "EVENT_INVALID", "includeRawOutput"),
+        ] {
+            let failure = Event::read(event.clone()).unwrap_err();
+            assert_eq!(failure.reason(), reason, "{event}: {failure}");
+            assert!(failure.message().contains(said), "{event}: {failure}");
+            assert!(failure.message().contains(r#"{"prompt", "Bucket", "Key"}"#), "{event}: {failure}");
+        }
+    }
+
+    #[test]
+    fn a_message_repeats_no_more_than_a_few_letters_of_an_event() {
+        let failure = Event::read(with(json!({"x".repeat(100_000): 1}))).unwrap_err();
+        assert!(failure.message().len() < 600, "{}", failure.message().len());
+        let long = json!({"features": {"y".repeat(100_000): 1}, "Bucket": "b", "Key": "k"});
+        assert!(Event::read(long).unwrap_err().message().len() < 600);
+    }
 }

@@ -88,24 +88,36 @@ impl From<Status> for Failure {
 
 /// THE rule of what a retry may mend. By the code first, as gRPC means them; by the reason where one code has both kinds.
 fn remedy(code: Code, reason: &str) -> Remedy {
-    match (code, reason) {
-        // The function's own role, its models and its Region.
-        (
-            _,
-            "CREDENTIALS_INVALID"
-            | "MODEL_NOT_ENABLED"
-            | "MODEL_PROFILE_REQUIRED"
-            | "MODEL_END_OF_LIFE"
-            | "MODEL_REQUEST_REJECTED"
-            | "BUCKET_REGION_MISMATCH"
-            | "CALLER_NOT_ALLOWED",
-        ) => Remedy::Operator,
+    match reason {
+        // The function's own role, models, Region and questions. Access to an object too: it is denied to the role, and S3
+        // hides missing keys from one that may not list.
+        "CREDENTIALS_INVALID"
+        | "MODEL_NOT_ENABLED"
+        | "INFERENCE_PROFILE_REQUIRED"
+        | "MODEL_END_OF_LIFE"
+        | "MODEL_REQUEST_REJECTED"
+        | "MODEL_UNKNOWN"
+        | "FEATURE_UNSUPPORTED"
+        | "IMAGE_NOT_SEEN"
+        | "OBJECT_ACCESS_DENIED"
+        | "BUCKET_ACCESS_DENIED"
+        | "BUCKET_REGION_MISMATCH"
+        | "CALLER_NOT_ALLOWED"
+        | "CALLER_UNKNOWN" => Remedy::Operator,
         // The object is read anew.
-        (_, "OBJECT_CHANGED") => Remedy::Retry,
-        // A model does not write the same twice; each try is paid for, and Lambda makes few.
-        (_, "MODEL_OUTPUT_INVALID" | "INTERNAL") => Remedy::Retry,
-        (Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded | Code::Aborted, _) => Remedy::Retry,
-        _ => Remedy::Nothing,
+        "OBJECT_CHANGED" => Remedy::Retry,
+        // The model was asked twice already, and each further try is paid for again.
+        "MODEL_OUTPUT_INVALID" => Remedy::Nothing,
+        _ => match code {
+            Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::Internal
+            | Code::Cancelled
+            | Code::Unknown => Remedy::Retry,
+            _ => Remedy::Nothing,
+        },
     }
 }
 
@@ -123,3 +135,48 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reasons of docs/ERRORS.md with the codes that they come with.
+    fn documented() -> Vec<(Code, String)> {
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ERRORS.md")).unwrap();
+        let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | `"));
+        let code = |name: &str| {
+            let all = (0..=16).map(Code::from_i32);
+            let spelled = |code: &Code| format!("{code:?}").to_ascii_lowercase();
+            all.into_iter().find(|code| spelled(code) == name.replace('_', "").to_ascii_lowercase())
+        };
+        rows.filter_map(|(name, rest)| Some((code(name)?, rest.split_once('`')?.0.to_owned()))).collect()
+    }
+
+    #[test]
+    fn a_retry_is_for_what_passes_by_itself() {
+        let all = documented();
+        assert!(all.len() > 35, "the table was found: {all:?}");
+        let of = |wanted: Remedy| {
+            let mut reasons: Vec<_> = all
+                .iter()
+                .filter(|(code, reason)| remedy(*code, reason) == wanted)
+                .map(|(_, reason)| reason.as_str())
+                .collect();
+            reasons.sort_unstable();
+            reasons.dedup();
+            reasons.join("\n")
+        };
+        insta::assert_snapshot!("retry", of(Remedy::Retry));
+        insta::assert_snapshot!("operator", of(Remedy::Operator));
+        insta::assert_snapshot!("nothing", of(Remedy::Nothing));
+    }
+
+    #[test]
+    fn a_status_keeps_its_reason_message_and_details() {
+        let made = Failure::new(Code::NotFound, "OBJECT_NOT_FOUND", "There is none.", Remedy::Nothing);
+        let status = Status::with_details(Code::NotFound, "There is none.", made.status().encode_to_vec().into());
+        assert_eq!(Failure::from(status), made);
+        let bare = Failure::from(Status::unavailable("gone"));
+        assert_eq!((bare.reason(), bare.message(), bare.is_retryable()), ("INTERNAL", "gone", true));
+    }
+}

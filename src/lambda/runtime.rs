@@ -1,6 +1,6 @@
 //! The glue to Lambda's runtime: events in, answers and errors out, and the error of a start that fails.
 
-use std::{env, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{env, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use aws_smithy_http_client::{Connector, proxy::ProxyConfig};
 use aws_smithy_runtime_api::client::{
@@ -82,12 +82,19 @@ pub async fn run(handler: Handler) -> Result<(), lambda_runtime::Error> {
         let handler = Arc::clone(&handler);
         async move {
             let invocation = Invocation::new(event.context.request_id.clone(), event.context.deadline());
-            // Of a panic, the runtime would tell the caller its message.
-            let answer = AssertUnwindSafe(answer(&handler, &event.payload, &invocation)).catch_unwind().await;
-            answer.unwrap_or_else(|_| Err(Failure::internal()))
+            guarded(answer(&handler, &event.payload, &invocation)).await
         }
     });
     lambda_runtime::Runtime::new(function).run().await
+}
+
+/// Makes a panic the error of one invocation. Lambda's runtime would do so too, but tell the caller the panic's own words.
+async fn guarded<T>(answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let outcome = AssertUnwindSafe(answer).catch_unwind().await;
+    outcome.unwrap_or_else(|_| {
+        tracing::error!("panicked");
+        Err(Failure::internal())
+    })
 }
 
 /// The answer to one event, as text.
@@ -105,4 +112,18 @@ async fn answer(handler: &Handler, event: &RawValue, invocation: &Invocation) ->
         return Err(Failure::new(Code::OutOfRange, "RESPONSE_TOO_LARGE", message, Remedy::Nothing));
     }
     RawValue::from_string(answer).map_err(|_| Failure::internal())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_the_error_of_one_invocation_and_keeps_its_words() {
+        let failure = guarded::<()>(async { panic!("the prompt") }).await.unwrap_err();
+        let diagnostic = Diagnostic::from(failure);
+        assert_eq!(diagnostic.error_type, "INTERNAL");
+        assert!(!diagnostic.error_message.contains("prompt"), "{diagnostic:?}");
+        assert_eq!(guarded(async { Ok(7) }).await, Ok(7));
+    }
 }

@@ -5,6 +5,7 @@ mod traces;
 
 use std::io::IsTerminal as _;
 
+use tracing::Level;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry,
     filter::{FilterExt as _, FilterFn, LevelFilter, ParseError},
@@ -81,8 +82,12 @@ impl LogFilter {
 /// When the filter or the endpoint cannot be used.
 pub fn start(filter: &str, format: LogFormat, tracing: &Tracing) -> Result<Telemetry, TelemetryError> {
     let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
-    // The spans of traces are not for the log.
-    let events = FilterFn::new(|metadata| !(metadata.is_span() && metadata.target() == spans::TARGET));
+    let events = FilterFn::new(|metadata| {
+        // The spans of traces are not for the log. At its finest, Lambda's runtime would write whole events, prompts included.
+        let is_trace = metadata.is_span() && metadata.target() == spans::TARGET;
+        let is_an_event = *metadata.level() == Level::TRACE && metadata.target().starts_with("lambda_runtime");
+        !is_trace && !is_an_event
+    });
     let events = filter.and(events.with_max_level_hint(LevelFilter::TRACE));
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {

@@ -19,7 +19,12 @@ pub type Environment = Vec<(&'static str, String)>;
 
 /// The binary, with none of the caller's own AWS or Sightline variables.
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sightline"));
+    clean_command(env!("CARGO_BIN_EXE_sightline"))
+}
+
+/// A binary of this crate without the settings of whoever runs the tests.
+pub fn clean_command(binary: &str) -> Command {
+    let mut command = Command::new(binary);
     let own = std::env::vars().map(|(name, _)| name);
     for name in own.filter(|name| name.starts_with("AWS_") || name.starts_with("SIGHTLINE_")) {
         command.env_remove(name);

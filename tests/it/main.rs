@@ -21,6 +21,8 @@ mod fallbacks;
 mod features;
 mod identity;
 mod identity_tls;
+#[cfg(feature = "lambda")]
+mod lambda;
 mod layers;
 mod many;
 mod many_connection;

@@ -36,3 +36,19 @@ fn every_reason_and_warning_is_documented() {
     }
     assert!(seen > 60, "{seen}");
 }
+
+#[test]
+fn every_reason_of_the_lambda_function_is_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = ["docs/ERRORS.md", "docs/LAMBDA.md"].map(|page| fs::read_to_string(root.join(page)).unwrap());
+    let mut seen = 0;
+    for file in ["event.rs", "failure.rs", "runtime.rs", "original.rs", "jobs/mod.rs", "jobs/fault.rs"] {
+        let source = fs::read_to_string(root.join("src/lambda").join(file)).unwrap();
+        let is_variable = |code: &&str| code.starts_with("AWS_") || code.starts_with("SIGHTLINE_");
+        for code in codes(&source).into_iter().filter(|code| !is_variable(code)) {
+            assert!(pages.iter().any(|page| page.contains(&format!("`{code}`"))), "no row for {code} of {file}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}

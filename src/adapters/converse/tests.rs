@@ -159,3 +159,27 @@ async fn what_is_no_message_is_malformed() {
     let reply = ask(&asked(Strategy::ForcedTool), Answer::Ok(refused)).await.1.unwrap();
     assert_eq!((reply.text.as_str(), reply.stop_reason), ("", StopReason::Refusal));
 }
+
+#[tokio::test]
+async fn the_originals_parameters_go_as_far_as_the_model_has_them() {
+    let sent = async |id: &str| {
+        let mut question =
+            Question { temperature: Some(0.0), top_p: Some(0.5), top_k: Some(250), ..asked(Strategy::AutoTool) };
+        id.clone_into(&mut question.model.id);
+        let body = body(&question).await;
+        (body["inferenceConfig"].clone(), body.get("additionalModelRequestFields").cloned())
+    };
+    let both = json!({"maxTokens": 1024, "temperature": 0.0, "topP": 0.5});
+    assert_eq!(sent("anthropic.claude-3-sonnet-20240229-v1:0").await, (both.clone(), Some(json!({"top_k": 250}))));
+    assert_eq!(sent("us.amazon.nova-pro-v1:0").await, (both, None), "Nova's has another name and range");
+}
+
+#[tokio::test]
+async fn the_whole_body_comes_along_when_it_is_asked_for() {
+    let with = async |keeps_body| {
+        let question = Question { keeps_body, ..asked(Strategy::AutoTool) };
+        ask(&question, Answer::Ok(DONE)).await.1.unwrap().body
+    };
+    assert_eq!(with(true).await.as_deref(), Some(DONE));
+    assert_eq!(with(false).await, None);
+}

@@ -277,3 +277,18 @@ proptest::proptest! {
         let _ = refused_part(&format!("{}{message}", starts[start]), &full(Strategy::ForcedTool, ThinkingParameter::Disabled));
     }
 }
+
+#[test]
+fn what_is_sent_beside_the_temperature_is_left_out_with_it() {
+    let plain = full(Strategy::PromptedJson, ThinkingParameter::Unset);
+    let original = Question { top_p: Some(0.999), top_k: Some(250), ..plain.clone() };
+    for message in [
+        "top_k: Extra inputs are not permitted",
+        "`top_p` is deprecated for this model.",
+        "This model doesn't support the inferenceConfig.topP field.",
+        "#: extraneous key [top_k] is not permitted",
+    ] {
+        assert_eq!(refused_part(message, &original), Some((Part::Temperature, false)), "{message}");
+        assert_eq!(refused_part(message, &plain), None, "{message}: nothing of the kind was sent");
+    }
+}

@@ -65,9 +65,7 @@ impl Jobs<'_> {
         let outcome = match (&task.target, question) {
             (Err(malformed), _) => Err(Fault::malformed(malformed)),
             (_, Err(fault)) => Err(fault.clone()),
-            (Ok(target), Ok(question)) => {
-                Work { jobs: self, question, failures: Failures::Reported }.on(target).await
-            }
+            (Ok(target), Ok(question)) => Work { jobs: self, question, failures: Failures::Reported }.on(target).await,
         };
         match outcome {
             Ok(Done::Result(key)) => Answer::Succeeded(self.location.address(&key)),
@@ -201,7 +199,9 @@ mod tests {
 
     #[test]
     fn an_event_without_a_task_to_answer_is_refused() {
-        for tasks_of in [json!(null), json!([]), json!({"taskId": "a"}), json!([{}]), json!(vec![json!({"taskId": "a"}); 1001])] {
+        for tasks_of in
+            [json!(null), json!([]), json!({"taskId": "a"}), json!([{}]), json!(vec![json!({"taskId": "a"}); 1001])]
+        {
             assert!(tasks(&event(tasks_of.clone())).is_err(), "{tasks_of}");
         }
     }

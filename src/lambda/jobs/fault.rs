@@ -26,7 +26,8 @@ impl Fault {
 
     /// Another invocation has claimed the object.
     pub(super) fn in_progress() -> Self {
-        let message = "Another invocation works on this object, or was killed while it did: its claim ends with its time.";
+        let message =
+            "Another invocation works on this object, or was killed while it did: its claim ends with its time.";
         Self::new(Code::Aborted, "IN_PROGRESS", message, Remedy::Retry)
     }
 
@@ -77,24 +78,10 @@ impl Fault {
 
     /// A failure of the analysis of an object, whose bytes the event named when it is `pinned`.
     pub(super) fn of_analysis(failure: Failure, pinned: bool) -> Self {
-        let remedy = match failure.reason() {
-            // The model was asked twice for it already, and paid.
-            "MODEL_OUTPUT_INVALID" => Remedy::Nothing,
-            // Those bytes do not come back: what is there now has an event of its own.
-            "OBJECT_CHANGED" if pinned => Remedy::Nothing,
-            // Every object would fail alike.
-            "MODEL_UNKNOWN" | "INFERENCE_PROFILE_REQUIRED" => Remedy::Operator,
-            _ => failure.remedy(),
-        };
+        // Those bytes do not come back: what is there now has an event of its own.
+        let is_gone = pinned && failure.reason() == "OBJECT_CHANGED";
+        let remedy = if is_gone { Remedy::Nothing } else { failure.remedy() };
         Self { failure, remedy }
-    }
-
-    /// The same where nobody but the function keeps what failed: an object that the role may not read is not given up.
-    pub(super) fn kept_until_access_is_granted(self) -> Self {
-        match self.failure.reason() {
-            "OBJECT_ACCESS_DENIED" | "BUCKET_NOT_FOUND" => Self { remedy: Remedy::Operator, ..self },
-            _ => self,
-        }
     }
 
     /// Whether the model was asked and may have been paid.
@@ -138,17 +125,5 @@ mod tests {
     fn bytes_that_an_event_named_do_not_come_back() {
         assert_eq!(Fault::of_analysis(failure("OBJECT_CHANGED", None), true).remedy, Remedy::Nothing);
         assert_eq!(Fault::of_analysis(failure("OBJECT_CHANGED", None), false).remedy, Remedy::Retry);
-    }
-
-    #[test]
-    fn what_somebody_must_set_up_is_never_the_objects_fault() {
-        for reason in
-            ["CREDENTIALS_INVALID", "MODEL_NOT_ENABLED", "INFERENCE_PROFILE_REQUIRED", "MODEL_END_OF_LIFE", "MODEL_UNKNOWN"]
-        {
-            assert_eq!(Fault::of_analysis(failure(reason, None), false).remedy, Remedy::Operator, "{reason}");
-        }
-        let denied = Fault::of_analysis(failure("OBJECT_ACCESS_DENIED", None), false);
-        assert_eq!(denied.remedy, Remedy::Nothing);
-        assert_eq!(denied.kept_until_access_is_granted().remedy, Remedy::Operator);
     }
 }

@@ -33,12 +33,7 @@ struct Jobs<'a> {
 ///
 /// # Errors
 /// Why the whole event failed.
-pub async fn handle(
-    handler: &Handler,
-    kind: JobKind,
-    event: Value,
-    invocation: &Invocation,
-) -> Result<Value, Failure> {
+pub async fn handle(handler: &Handler, kind: JobKind, event: Value, invocation: &Invocation) -> Result<Value, Failure> {
     let Some(results) = handler.results() else {
         let message = "The function is told of no place for results. Set SIGHTLINE_RESULTS to s3://BUCKET/PREFIX.";
         return Err(Failure::new(Code::FailedPrecondition, "RESULTS_NOT_CONFIGURED", message, Remedy::Operator));

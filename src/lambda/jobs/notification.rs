@@ -37,8 +37,11 @@ impl Jobs<'_> {
         let records = records(event).map_err(|Malformed(what)| invalid(what))?;
         let question = Question::of_the_function(self.handler).map_err(|fault| fault.failure)?;
         let work = self.work_on_events(&question);
-        let outcomes: Vec<_> =
-            stream::iter(&records).map(|record| record_done(&work, record)).buffered(self.handler.concurrency()).collect().await;
+        let outcomes: Vec<_> = stream::iter(&records)
+            .map(|record| record_done(&work, record))
+            .buffered(self.handler.concurrency())
+            .collect()
+            .await;
         let mut totals = Totals::default();
         let mut worst: Option<Fault> = None;
         for outcome in outcomes {
@@ -82,7 +85,8 @@ pub(super) fn records(event: &Value) -> Result<Vec<Record>, Malformed> {
     if event.get("detail-type").is_some() {
         return Ok(vec![event_bridge(event)]);
     }
-    let records = event["Records"].as_array().ok_or_else(|| Malformed::new("it has neither Records nor detail-type"))?;
+    let records =
+        event["Records"].as_array().ok_or_else(|| Malformed::new("it has neither Records nor detail-type"))?;
     if records.len() > MAX_RECORDS {
         return Err(Malformed::new(format!("it has more than {MAX_RECORDS} records")));
     }

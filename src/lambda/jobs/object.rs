@@ -107,7 +107,8 @@ fn check_key(key: &str) -> Result<(), Malformed> {
 }
 
 fn check_bucket(bucket: &str) -> Result<(), Malformed> {
-    let is_arn = bucket.starts_with("arn:") && bucket.len() <= 2048 && bucket.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_arn =
+        bucket.starts_with("arn:") && bucket.len() <= 2048 && bucket.bytes().all(|byte| byte.is_ascii_graphic());
     let is_name = (3..=255).contains(&bucket.len())
         && bucket.starts_with(|c: char| c.is_ascii_alphanumeric())
         && bucket.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
@@ -192,7 +193,10 @@ mod tests {
             ("arn:aws:s3:::photos", Ok("photos")),
             ("arn:aws:s3:us-east-1:0123456788:photos", Ok("photos")),
             ("arn:aws-cn:s3:::photos", Ok("photos")),
-            ("arn:aws:s3:eu-west-1:123456789012:accesspoint/mine", Ok("arn:aws:s3:eu-west-1:123456789012:accesspoint/mine")),
+            (
+                "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine",
+                Ok("arn:aws:s3:eu-west-1:123456789012:accesspoint/mine"),
+            ),
         ] {
             assert_eq!(bucket_of_arn(arn), bucket);
         }

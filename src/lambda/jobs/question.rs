@@ -67,7 +67,8 @@ impl Question {
 /// A user argument, which is JSON in a text.
 fn argument(arguments: &Value, name: &str) -> Result<Option<Value>, Fault> {
     let wrong = || {
-        let message = format!("The user argument {name} is no JSON object in a text, such as \"{{\\\"text\\\":{{}}}}\".");
+        let message =
+            format!("The user argument {name} is no JSON object in a text, such as \"{{\\\"text\\\":{{}}}}\".");
         Fault::question(&message, Remedy::Nothing)
     };
     match &arguments[name] {
@@ -105,7 +106,11 @@ mod tests {
         assert_eq!(asked.len(), DIGITS);
         let same = digest_of(json!({"text": {}, "labels": {"max_results": 5}}), json!({"language_code": "ko"}), "m");
         assert_eq!(asked, same);
-        let named = digest_of(json!({"text": {}, "labels": {"maxResults": 5}}), json!({"languageCode": "ko", "model": "n"}), "m");
+        let named = digest_of(
+            json!({"text": {}, "labels": {"maxResults": 5}}),
+            json!({"languageCode": "ko", "model": "n"}),
+            "m",
+        );
         assert_eq!(asked, named, "the model goes by its id");
         for other in [
             digest_of(json!({"labels": {"maxResults": 6}, "text": {}}), json!({"languageCode": "ko"}), "m"),
@@ -122,7 +127,12 @@ mod tests {
         assert_eq!(argument(&arguments, "features"), Ok(Some(json!({"text": {}}))));
         assert_eq!(argument(&arguments, "options"), Ok(None));
         assert_eq!(argument(&Value::Null, "options"), Ok(None));
-        for wrong in [json!({"features": {"text": {}}}), json!({"features": "text"}), json!({"features": "[]"}), json!({"features": 1})] {
+        for wrong in [
+            json!({"features": {"text": {}}}),
+            json!({"features": "text"}),
+            json!({"features": "[]"}),
+            json!({"features": 1}),
+        ] {
             let fault = argument(&wrong, "features").expect_err("no argument");
             assert_eq!((fault.failure.reason(), fault.remedy), ("QUESTION_INVALID", Remedy::Nothing));
         }

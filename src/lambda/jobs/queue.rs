@@ -38,8 +38,11 @@ impl Jobs<'_> {
         let count: usize = groups.iter().map(Vec::len).sum();
         let question = Question::of_the_function(self.handler).map_err(|fault| fault.failure)?;
         let work = self.work_on_events(&question);
-        let outcomes: Vec<_> =
-            stream::iter(&groups).map(|group| group_done(&work, group)).buffered(self.handler.concurrency()).collect().await;
+        let outcomes: Vec<_> = stream::iter(&groups)
+            .map(|group| group_done(&work, group))
+            .buffered(self.handler.concurrency())
+            .collect()
+            .await;
         let failed: Vec<_> = outcomes.into_iter().flatten().collect();
         // An alarm on the function's errors is to know of it.
         if failed.len() == count
@@ -159,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_event_is_said() {
-        let twice = json!({"Type": "Notification", "Message": json!({"Type": "Notification", "Message": "{}"}).to_string()});
+        let twice =
+            json!({"Type": "Notification", "Message": json!({"Type": "Notification", "Message": "{}"}).to_string()});
         let deep = "[".repeat(100_000);
         for text in ["", "hello", "{}", "7", &deep, &twice.to_string(), &"x".repeat(MAX_BODY + 1)] {
             assert!(body(&Value::String(text.to_owned())).is_err(), "{:.40}", text);

@@ -130,15 +130,7 @@ impl Work<'_> {
         let analysis = self.jobs.handler.analyze(deadline, self.request(target, id));
         // The analysis keeps to its deadline by itself; nothing that it forgets may keep the claim from being deleted.
         let bound = timeout(deadline.later(WRITING / 4).remaining(), analysis).await;
-        bound.map_err(|_| Fault::out_of_time())?.map_err(|failure| self.fault(target, failure))
-    }
-
-    fn fault(&self, target: &Target, failure: Failure) -> Fault {
-        let fault = Fault::of_analysis(failure, !matches!(target.version, Version::Newest));
-        match self.failures {
-            Failures::Written => fault.kept_until_access_is_granted(),
-            Failures::Reported => fault,
-        }
+        bound.map_err(|_| Fault::out_of_time())?.map_err(|failure| target.fault(failure))
     }
 
     /// What tells the object's bytes from others under its key.
@@ -152,14 +144,13 @@ impl Work<'_> {
             return Ok(Identity::Etag(etag));
         }
         // Why it cannot be looked at is told best by reading it, which asks no model.
-        let request =
-            proto::AnalyzeImageRequest { validate_only: true, ..self.request(target, &Identity::Unknown) };
+        let request = proto::AnalyzeImageRequest { validate_only: true, ..self.request(target, &Identity::Unknown) };
         match self.jobs.handler.analyze(self.jobs.invocation.deadline, request).await {
             Ok(analysis) => {
                 let etag = analysis.image.map(|image| image.etag).filter(|etag| !etag.is_empty());
                 Ok(etag.map_or(Identity::Unknown, Identity::Etag))
             }
-            Err(failure) => match self.fault(target, failure) {
+            Err(failure) => match target.fault(failure) {
                 // Something is to be written about it, whichever bytes it had.
                 Fault { remedy: Remedy::Nothing, .. } if self.failures == Failures::Written => Ok(Identity::Unknown),
                 fault => Err(fault),
@@ -212,6 +203,12 @@ impl Work<'_> {
     fn unwritable(&self, error: &document::JsonError) -> Fault {
         tracing::error!(%error, "a result has no JSON form");
         Fault { failure: Failure::internal(), remedy: Remedy::Retry }
+    }
+}
+
+impl Target {
+    fn fault(&self, failure: Failure) -> Fault {
+        Fault::of_analysis(failure, !matches!(self.version, Version::Newest))
     }
 }
 

@@ -491,3 +491,37 @@ async fn every_call_is_counted_by_what_came_of_it() {
     assert!(tokio::time::timeout(FAST, left.ask(&request, MINUTE * 2)).await.is_err());
     assert_eq!((attempts(&left), left.calls()), ([0, 0, 0, 0], 1), "who leaves says nothing of the model");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_model_gets_of_the_sampling_what_it_takes() {
+    use crate::domain::Sampling;
+    let sent = async |sampling| {
+        let setup = setup(FAST, |_, _| Ok(reply(GOOD)));
+        let mut request = request(vec![ModelProfile { sampling, ..profile("a") }]);
+        request.topic.options = Options { top_p: Some(0.999), top_k: Some(250), ..Options::default() };
+        setup.ask(&request, Duration::from_secs(10)).await.0.unwrap();
+        let question = setup.asked().remove(0);
+        (question.temperature, question.top_p, question.top_k)
+    };
+    assert_eq!(sent(Sampling::All).await, (Some(0.0), Some(0.999), Some(250)));
+    assert_eq!(sent(Sampling::OneOf).await, (Some(0.0), None, None));
+    assert_eq!(sent(Sampling::Temperature).await, (Some(0.0), None, None));
+    assert_eq!(sent(Sampling::None).await, (None, None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_temperature_takes_along_what_is_beside_it() {
+    use crate::domain::Sampling;
+    let setup = setup(FAST, |question, _| match question.top_k {
+        None => Ok(reply(GOOD)),
+        Some(_) => {
+            let (part, detail) = (Part::Temperature, "400".to_owned());
+            Err(ModelError::PartRefused { part, lasting: false, may_be_billed: false, detail })
+        }
+    });
+    let mut request = request(vec![ModelProfile { sampling: Sampling::All, ..profile("a") }]);
+    request.topic.options = Options { top_p: Some(0.999), top_k: Some(250), ..Options::default() };
+    setup.ask(&request, Duration::from_secs(10)).await.0.unwrap();
+    let second = setup.asked().remove(1);
+    assert_eq!((second.temperature, second.top_p, second.top_k), (None, None, None));
+}

@@ -4,6 +4,8 @@
 pub mod bedrock;
 pub mod collector;
 pub mod images;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod loopback;
 pub mod many;
 pub mod models;

@@ -10,7 +10,7 @@ use std::{
 pub struct Source {
     /// Relative to the package, such as `src/domain/mod.rs`.
     pub file: String,
-    /// Names of its modules, outermost first; empty for `lib.rs` and `main.rs`.
+    /// Names of its modules, outermost first; empty for `lib.rs` and the binaries.
     pub module: Vec<String>,
     /// The text without comments, literals and what `#[cfg(test)]` guards. Lines stay where they were.
     code: String,
@@ -32,7 +32,7 @@ impl Source {
         let (code, test_lines) = without_tests(&blanked);
         let inside = file.trim_start_matches("src/").trim_end_matches(".rs");
         let mut module: Vec<String> = inside.split('/').map(str::to_owned).collect();
-        if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+        if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main" | "bootstrap")) {
             module.pop();
         }
         Self { file: file.to_owned(), module, code, line_count: text.lines().count() - test_lines }
