@@ -5,6 +5,7 @@ pub mod bedrock;
 pub mod collector;
 pub mod images;
 #[cfg(feature = "lambda")]
+pub mod jobs;
 pub mod lambda;
 pub mod loopback;
 pub mod many;
