@@ -16,4 +16,6 @@ mod turns;
 
 pub use bedrock::BedrockModel;
 pub use clients::{Clients, Endpoints, StaticCredentials, connect};
+#[cfg(feature = "lambda")]
+pub use s3::S3Results;
 pub use s3::{GetError, S3Store, send_get_object};

@@ -1,6 +1,8 @@
 //! Pictures in Amazon S3: one GetObject for each, and pages of a bucket's keys.
 
 mod list;
+#[cfg(feature = "lambda")]
+mod results;
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
@@ -13,6 +15,8 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 
+#[cfg(feature = "lambda")]
+pub use self::results::S3Results;
 use super::clients::{causes, is_credentials_failure};
 use crate::{
     domain::ObjectRef,

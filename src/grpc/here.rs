@@ -4,7 +4,7 @@ use tonic::Status;
 
 use super::{
     edge::Arrival,
-    response,
+    request, response,
     service::{Extras, Service},
 };
 use crate::{
@@ -40,5 +40,13 @@ impl Service {
     ) -> Result<Analysis, Status> {
         let Arrival { at, deadline: longest } = self.arriving_now();
         self.analyze(Arrival { at, deadline: deadline.min(longest) }, caller, message, extras).await
+    }
+
+    /// Whether a request could be worked on, as far as its fields say.
+    ///
+    /// # Errors
+    /// The status that its caller would get.
+    pub(crate) fn check_here(&self, message: proto::AnalyzeImageRequest) -> Result<(), Status> {
+        request::checked(message).map(drop).map_err(|failure| failure.into_status(None))
     }
 }

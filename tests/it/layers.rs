@@ -106,7 +106,10 @@ const LAYERS: &[Layer] = &[
         name: "lambda",
         knows: &[
             "adapters::Clients",
+            "adapters::S3Results",
             "app",
+            // The form of a result, which a file of `analyze-many` has too.
+            "cli::json",
             "config::FunctionArgs",
             "domain",
             "grpc::Extras",
@@ -139,9 +142,15 @@ const LAYERS: &[Layer] = &[
 /// What counts and traces knows of no transport and no service.
 const LEAF: &[&str] = &["aws_*", "hyper", "std::env", "std::net", "tokio", "tonic", "tower"];
 
-/// What the adapters know: the vocabulary and the pipeline's ports.
+/// What the adapters know: the vocabulary, the pipeline's ports and that for results.
 const PORTS: &[&str] = &[
     "domain",
+    "lambda::jobs::Condition",
+    "lambda::jobs::Document",
+    "lambda::jobs::Facts",
+    "lambda::jobs::ResultStore",
+    "lambda::jobs::ResultsError",
+    "lambda::jobs::Stored",
     "pipeline::Correction",
     "pipeline::ImageStore",
     "pipeline::ListQuery",

@@ -23,6 +23,8 @@ mod identity;
 mod identity_tls;
 #[cfg(feature = "lambda")]
 mod lambda;
+mod lambda_batch;
+mod lambda_jobs;
 mod layers;
 mod many;
 mod many_connection;

@@ -5,6 +5,7 @@ pub mod bedrock;
 pub mod collector;
 pub mod images;
 #[cfg(feature = "lambda")]
+pub mod jobs;
 pub mod lambda;
 pub mod loopback;
 pub mod many;
@@ -14,7 +15,9 @@ pub mod proxies;
 pub mod s3;
 mod s3_list;
 mod s3_wire;
+mod s3_write;
 mod selftest;
+mod selftest_writes;
 pub mod service;
 pub mod sharing;
 pub mod sources;

@@ -1,5 +1,5 @@
-//! An S3 on loopback, path style: answers `GetObject` and `ListObjectsV2` from a map, fails as the test says, and keeps
-//! every request.
+//! An S3 on loopback, path style: answers `GetObject`, `HeadObject` and `ListObjectsV2` from a map, takes `PutObject` and
+//! `DeleteObject` with their conditions, fails as the test says, and keeps every request.
 
 use std::{
     collections::HashMap,
@@ -8,16 +8,19 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::{
     loopback::{Body, Counter, Loopback, check_signature},
     s3_list::Page,
     s3_wire::{self, Target},
+    s3_write,
 };
 pub use super::{
     s3_list::{Dialect, ListQuery},
     s3_wire::{Failure, Fault, Object},
+    s3_write::WriteFault,
 };
 
 /// A running server. Dropping it ends it.
@@ -48,6 +51,9 @@ struct Bucket {
 /// A fault and how often it still happens; `None` for ever.
 type Planned = (Fault, Option<usize>);
 
+/// What decides over every request for an object before anything else does.
+type Hook = Arc<dyn Fn(&S3Request) -> Option<WriteFault> + Send + Sync>;
+
 /// A fault of the listings of a bucket: of every page, or of the page that holds a key.
 struct ListFault {
     bucket: String,
@@ -60,6 +66,8 @@ struct State {
     buckets: Mutex<HashMap<String, Bucket>>,
     faults: Mutex<HashMap<(String, String), Planned>>,
     list_faults: Mutex<Vec<ListFault>>,
+    write_faults: Mutex<Vec<s3_write::Planned>>,
+    hook: Mutex<Option<Hook>>,
     /// Most keys of a page; `None` for what is asked.
     page_size: Mutex<Option<usize>>,
     dialect: Mutex<Dialect>,
@@ -125,6 +133,43 @@ impl S3 {
         self.state.faults.lock().unwrap().insert((bucket.to_owned(), key.to_owned()), (fault.into(), Some(times)));
     }
 
+    /// Makes the next `times` requests of a method for the key fail so: those that write, and looks at what was written.
+    pub fn fault_method(&self, times: usize, method: Method, bucket: &str, key: &str, fault: impl Into<WriteFault>) {
+        let (bucket, key, fault) = (bucket.to_owned(), key.to_owned(), fault.into());
+        let planned = s3_write::Planned { method, bucket, key, fault, left: times };
+        self.state.write_faults.lock().unwrap().push(planned);
+    }
+
+    /// Has every request for an object go through `hook` first, which may make it fail.
+    pub fn fail_with(&self, hook: impl Fn(&S3Request) -> Option<WriteFault> + Send + Sync + 'static) {
+        *self.state.hook.lock().unwrap() = Some(Arc::new(hook));
+    }
+
+    /// The newest version of an object.
+    pub fn object(&self, bucket: &str, key: &str) -> Option<Object> {
+        self.state.buckets.lock().unwrap().get(bucket)?.objects.get(key)?.last().cloned()
+    }
+
+    /// Every key of a bucket, in order.
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        let buckets = self.state.buckets.lock().unwrap();
+        let mut keys: Vec<_> =
+            buckets.get(bucket).into_iter().flat_map(|bucket| bucket.objects.keys().cloned()).collect();
+        keys.sort();
+        keys
+    }
+
+    /// Takes an object away.
+    pub fn remove(&self, bucket: &str, key: &str) {
+        self.state.buckets.lock().unwrap().get_mut(bucket).unwrap().objects.remove(key);
+    }
+
+    /// The keys of every request of a method so far, oldest first.
+    pub fn keys_of(&self, method: &Method) -> Vec<String> {
+        let requests = self.state.requests.lock().unwrap();
+        requests.iter().filter(|request| request.method == *method).map(|request| request.key.clone()).collect()
+    }
+
     /// Bounds the pages of listings, so that a few objects make several pages.
     pub fn set_page_size(&self, keys: usize) {
         *self.state.page_size.lock().unwrap() = Some(keys);
@@ -173,7 +218,8 @@ impl S3 {
     /// The keys of every `GetObject` so far, oldest first.
     pub fn gets(&self) -> Vec<String> {
         let requests = self.state.requests.lock().unwrap();
-        requests.iter().filter(|request| request.list.is_none()).map(|request| request.key.clone()).collect()
+        let gets = requests.iter().filter(|request| request.list.is_none() && request.method == Method::GET);
+        gets.map(|request| request.key.clone()).collect()
     }
 
     /// Returns once `count` objects have been asked for.
@@ -199,33 +245,68 @@ impl S3 {
 
 impl State {
     async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        let Some(target) = Target::parse(request.uri()) else {
+        let (request, sent) = request.into_parts();
+        let Some(target) = Target::parse(&request.uri) else {
             return Failure::NOT_IMPLEMENTED.response("", "");
         };
         let (bucket, key) = (target.bucket.clone(), target.key.clone());
-        let list = ListQuery::parse(request.uri()).filter(|_| key.is_empty());
-        self.requests.lock().unwrap().push(S3Request {
-            method: request.method().clone(),
+        let list = ListQuery::parse(&request.uri).filter(|_| key.is_empty());
+        let seen = S3Request {
+            method: request.method.clone(),
             bucket: bucket.clone(),
             key: key.clone(),
             version_id: target.version_id.clone(),
             list: list.clone(),
-            headers: request.headers().clone(),
-        });
+            headers: request.headers.clone(),
+        };
+        self.requests.lock().unwrap().push(seen.clone());
         self.received.increment();
-        if list.is_some() {
-            self.lists.increment()
-        } else {
-            self.gets.increment()
+        let is_known = [Method::GET, Method::HEAD, Method::PUT, Method::DELETE].contains(&request.method);
+        match (&list, &request.method) {
+            (Some(_), _) => self.lists.increment(),
+            (None, &Method::GET) => self.gets.increment(),
+            _ => {}
         }
-        if request.method() != Method::GET || (key.is_empty() && list.is_none()) {
+        if !is_known || (key.is_empty() && list.is_none()) {
             return Failure::NOT_IMPLEMENTED.response(&bucket, &key);
         }
-        if check_signature(request.headers(), "s3").is_err() {
+        if check_signature(&request.headers, "s3").is_err() {
             return Failure::ACCESS_DENIED.response(&bucket, &key);
         }
         if let Some(query) = list {
-            return self.list(&bucket, &query, request.headers()).await;
+            return self.list(&bucket, &query, &request.headers).await;
+        }
+        let write_fault = self.next_write_fault(&seen);
+        match &write_fault {
+            Some(WriteFault::Fails(failure)) => return failure.answers(&request.method, &bucket, &key),
+            Some(WriteFault::Hang) => {
+                let _guard = self.abandoned.on_drop();
+                std::future::pending::<()>().await;
+            }
+            _ => {}
+        }
+        let lost = matches!(write_fault, Some(WriteFault::LostAnswer));
+        match request.method {
+            Method::GET => {}
+            Method::HEAD => {
+                return match self.find(&target, &request.headers) {
+                    Ok(object) => s3_wire::head_response(&object),
+                    Err(failure) => failure.answers(&request.method, &bucket, &key),
+                };
+            }
+            _ => {
+                let bytes = sent.collect().await.map(http_body_util::Collected::to_bytes);
+                let Ok(bytes) = bytes else { return Failure::NOT_IMPLEMENTED.response(&bucket, &key) };
+                let is_put = request.method == Method::PUT;
+                let written = self.write(&target, |there| match is_put {
+                    true => s3_write::put(there, &request.headers, bytes),
+                    false => s3_write::delete(there, &request.headers),
+                });
+                return match written {
+                    Ok(etag) => s3_write::done(etag.as_deref(), lost),
+                    Err(failure) => failure.response(&bucket, &key),
+                };
+            }
         }
         let fault = self.next_fault(&bucket, &key);
         match fault {
@@ -236,10 +317,44 @@ impl State {
             }
             _ => {}
         }
-        match self.find(&target, request.headers()) {
+        match self.find(&target, &request.headers) {
             Ok(object) => s3_wire::object_response(&object, fault.as_ref(), &self.abandoned),
             Err(failure) => failure.response(&bucket, &key),
         }
+    }
+
+    fn next_write_fault(&self, request: &S3Request) -> Option<WriteFault> {
+        let hook = self.hook.lock().unwrap().clone();
+        if let Some(fault) = hook.and_then(|hook| hook(request)) {
+            return Some(fault);
+        }
+        let mut faults = self.write_faults.lock().unwrap();
+        let meant = faults.iter_mut().find(|planned| {
+            planned.left > 0
+                && planned.method == request.method
+                && planned.bucket == request.bucket
+                && planned.key == request.key
+        })?;
+        meant.left -= 1;
+        Some(meant.fault.clone())
+    }
+
+    /// Changes an object without versions in one step; returns the ETag of what is there afterwards.
+    fn write(
+        &self,
+        target: &Target,
+        change: impl FnOnce(Option<&Object>) -> s3_write::Change,
+    ) -> Result<Option<String>, Failure> {
+        let mut buckets = self.buckets.lock().unwrap();
+        let bucket = buckets.get_mut(&target.bucket).ok_or(Failure::NO_SUCH_BUCKET)?;
+        let there = bucket.objects.get(&target.key).and_then(|versions| versions.last());
+        let Some(object) = change(there)? else {
+            bucket.objects.remove(&target.key);
+            return Ok(None);
+        };
+        let etag = object.etag.clone();
+        bucket.objects.insert(target.key.clone(), vec![object]);
+        Ok(Some(etag))
     }
 
     async fn list(&self, bucket: &str, query: &ListQuery, headers: &HeaderMap) -> Response<Body> {

@@ -131,11 +131,28 @@ impl Failure {
         more: "<Condition>If-Match</Condition>",
         ..Self::new(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
     };
+    pub const CONFLICT: Self = Self {
+        more: "<Condition>If-None-Match</Condition>",
+        ..Self::new(
+            409,
+            "ConditionalRequestConflict",
+            "The conditional request cannot succeed due to a conflicting operation against this resource.",
+        )
+    };
     pub const SLOW_DOWN: Self = Self::new(503, "SlowDown", "Please reduce your request rate.");
 
     /// Any other error.
     pub const fn new(status: u16, code: &'static str, message: &'static str) -> Self {
         Self { status, code, message, more: "" }
+    }
+
+    /// As an answer to this method: one to a HEAD has no body, and so no code.
+    pub(super) fn answers(self, method: &http::Method, bucket: &str, key: &str) -> Response<Body> {
+        let response = self.response(bucket, key);
+        match *method == http::Method::HEAD {
+            true => response.map(|_| body(Bytes::new(), Ending::Complete)),
+            false => response,
+        }
     }
 
     pub(super) fn response(self, bucket: &str, key: &str) -> Response<Body> {
@@ -168,6 +185,11 @@ impl From<Failure> for Fault {
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// The object's headers alone, as a HEAD has them.
+pub(super) fn head_response(object: &Object) -> Response<Body> {
+    object_response(object, None, &Counter::default()).map(|_| body(Bytes::new(), Ending::Complete))
 }
 
 /// The object, with what `fault` does to its body.

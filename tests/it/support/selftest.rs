@@ -20,7 +20,7 @@ fn credentials() -> Credentials {
     Credentials::new("AKIDEXAMPLE", "a-secret-for-loopback", None, None, "test")
 }
 
-fn s3_client(s3: &S3) -> aws_sdk_s3::Client {
+pub(super) fn s3_client(s3: &S3) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
         .credentials_provider(credentials())
