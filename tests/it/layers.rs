@@ -91,6 +91,7 @@ const LAYERS: &[Layer] = &[
         never: &[],
     },
     Layer { name: "check", knows: &["adapters::Clients", "domain", "pipeline", "prompt::Prompt"], never: &["tonic"] },
+    Layer { name: "iam", knows: &["domain"], never: IO },
     Layer { name: "serve", knows: &["adapters", "app", "check", "config", "embedded", "grpc", "policy"], never: &[] },
     Layer {
         name: "cli",
@@ -102,6 +103,7 @@ const LAYERS: &[Layer] = &[
             "config",
             "domain",
             "embedded",
+            "iam",
             "json_schema",
             "proto",
             "serve",
