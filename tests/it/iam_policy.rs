@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use sightline::catalog::{Catalog, Models};
 
 use crate::{
     command::command,
@@ -84,18 +85,15 @@ async fn every_model_that_may_be_asked_is_allowed_with_its_fallbacks_and_no_othe
     let base = ["--bucket", "photos", "--account", "111122223333"];
     let one = policy(&[&base[..], &["--allowed-models", "claude-sonnet-5"]].concat()).await;
     assert_eq!(resources(&one, "InvokeProfiles"), [profile(SONNET_5), profile(SONNET_4_6)]);
-    let two = policy(
-        &[&base[..], &["--model", "claude-sonnet-4-6", "--allowed-models", "us.amazon.nova-lite-v1:0"]].concat(),
-    );
-    let two = two.await;
+    let models = ["--model", "claude-sonnet-4-6", "--allowed-models", "us.amazon.nova-lite-v1:0"];
+    let two = policy(&[&base[..], &models[..]].concat()).await;
     let wanted = [profile(SONNET_4_6), profile(SONNET_5), profile("us.amazon.nova-lite-v1:0")];
     let found = resources(&two, "InvokeProfiles");
     assert!(wanted.iter().all(|arn| found.contains(arn)), "{found:?}");
     let all = resources(&policy(&base).await, "Invoke");
-    for model in
-        sightline::catalog::Models::new(sightline::catalog::Catalog::built_in().unwrap(), None, None).unwrap().rows()
-    {
-        assert!(all.iter().any(|arn| arn.ends_with(&format!("/{}", model.1.id))), "{}", model.1.id);
+    let catalogue = Models::new(Catalog::built_in().unwrap(), None, None).unwrap();
+    for (name, model) in catalogue.rows() {
+        assert!(all.iter().any(|arn| arn.ends_with(&format!("/{}", model.id))), "{name}");
     }
     assert!(!all.iter().any(|arn| arn.contains("nanodet")), "{all:?}");
 }
