@@ -15,7 +15,8 @@
 //! - [`identity`]: who calls; [`reload`]: files that are read again when they change.
 //! - [`adapters`]: the ports on AWS.
 //! - [`grpc`]: the transport and the one map from error to status, over the generated [`proto`].
-//! - [`policy`]: which caller may do what, and how much of it; [`check`]: what is missing before anybody calls.
+//! - [`policy`]: which caller may do what, and how much of it; [`check`]: what is missing before anybody calls; [`iam`]: the
+//!   least leave that the server needs of AWS.
 //! - [`embedded`]: S3 over a folder and a Bedrock endpoint with a real detector, for running without AWS.
 //! - [`lambda`]: the same service behind an AWS Lambda function, the binary `bootstrap`.
 //! - [`metrics`] and [`spans`]: what is counted and what is traced, each in one place.
@@ -49,6 +50,8 @@ pub mod config;
 pub mod embedded;
 #[cfg(feature = "server")]
 pub mod grpc;
+#[cfg(feature = "server")]
+pub mod iam;
 #[cfg(feature = "server")]
 pub mod identity;
 #[cfg(feature = "lambda")]

@@ -10,7 +10,7 @@ use sightline::{
     app::App,
     cli::{
         self, analyze::AnalyzeArgs, analyze_many::AnalyzeManyArgs, check::CheckArgs, health::HealthArgs,
-        models::ModelsArgs,
+        iam_policy::IamPolicyArgs, models::ModelsArgs,
     },
     config::{self, Config, ServerArgs},
     serve,
@@ -44,6 +44,8 @@ enum Command {
     Check(Box<CheckArgs>),
     /// List the models that `serve` would offer, and what the catalogue says of each.
     Models(Box<ModelsArgs>),
+    /// Print the least IAM policy that a server with these settings needs, or the Lambda function, or S3 Batch Operations.
+    IamPolicy(Box<IamPolicyArgs>),
     /// Ask a server whether it is serving: exit code 0 when it is, 1 when not.
     Health(HealthArgs),
 }
@@ -78,6 +80,14 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let shown = cli::models::run(&args)?;
             // A reader that has seen enough, such as `head`, is no error.
             let _ = std::io::stdout().write_all(shown.as_bytes());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::IamPolicy(args) => {
+            let made = cli::iam_policy::run(&args)?;
+            for note in &made.notes {
+                eprintln!("note: {note}.");
+            }
+            let _ = std::io::stdout().write_all(made.policy.json().as_bytes());
             Ok(ExitCode::SUCCESS)
         }
         Command::Health(args) => cli::health::run(args).await,

@@ -14,6 +14,7 @@ mod demo_stream;
 #[cfg(feature = "embedded")]
 mod guide;
 pub mod health;
+pub mod iam_policy;
 pub mod json;
 #[cfg(feature = "embedded")]
 pub mod local;

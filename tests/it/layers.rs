@@ -100,6 +100,7 @@ const LAYERS: &[Layer] = &[
         never: &[],
     },
     Layer { name: "check", knows: &["adapters::Clients", "domain", "pipeline", "prompt::Prompt"], never: &["tonic"] },
+    Layer { name: "iam", knows: &["domain"], never: IO },
     Layer { name: "serve", knows: &["adapters", "app", "check", "config", "embedded", "grpc", "policy"], never: &[] },
     // `AnalyzeImage` in process, by the contract's own messages.
     Layer {
@@ -130,6 +131,7 @@ const LAYERS: &[Layer] = &[
             "config",
             "domain",
             "embedded",
+            "iam",
             "json_schema",
             "proto",
             "serve",

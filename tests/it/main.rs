@@ -19,6 +19,7 @@ mod errors;
 mod extraction;
 mod fallbacks;
 mod features;
+mod iam_policy;
 mod identity;
 mod identity_tls;
 #[cfg(feature = "lambda")]
