@@ -7,6 +7,7 @@ pub mod images;
 pub mod loopback;
 pub mod many;
 pub mod models;
+pub mod pages;
 pub mod process;
 pub mod proxies;
 pub mod s3;
