@@ -166,7 +166,9 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 async fn of_one_picture(asked: &Asked) -> String {
     let mut rows = Vec::new();
     for alias in ALIASES {
-        for (width, height) in PICTURES {
+        // The models of the aliases see alike; decoding the large picture for each takes seconds without optimisation.
+        let pictures = if alias == "default" { &PICTURES[..] } else { &[SAMPLE] };
+        for &(width, height) in pictures {
             let call = call(asked, alias, (width, height), 0).await;
             rows.push(vec![
                 format!("{} (`{alias}`)", call.model),
@@ -346,5 +348,5 @@ fn the_page_says_what_is_assumed() {
 #[test]
 fn numbers_read_well() {
     assert_eq!([whole(12.4), whole(999.6), whole(1_234_567.0)], ["12", "1,000", "1,234,567"]);
-    assert_eq!([time(90.0), time(1440.0), time(4320.0), time(1e7)], ["90 min", "24 h", "3 days", "19.0 years"]);
+    assert_eq!([time(90.0), time(1440.0), time(4320.0), time(1e7)], ["90 min", "24 h", "3 days", "19 years"]);
 }
