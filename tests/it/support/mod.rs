@@ -10,6 +10,7 @@ pub mod lambda;
 pub mod loopback;
 pub mod many;
 pub mod models;
+pub mod pages;
 pub mod process;
 pub mod proxies;
 pub mod s3;
