@@ -1,5 +1,6 @@
 //! The innermost layer around the services: it stamps a call's arrival, before the message has been read, bounds the whole
-//! call by its deadline, and gives the errors that the transport itself answers the details that every error carries.
+//! call by its deadline, and gives the errors that the transport itself answers the details that every error carries. A picture
+//! that there is no place for is refused here, before its bytes have been read.
 
 use std::{
     sync::Arc,
@@ -13,8 +14,8 @@ use tokio::{sync::watch, time::Instant};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{deadline, status};
-use crate::pipeline::{Deadline, Stage};
+use super::{deadline, observe, status};
+use crate::pipeline::{Admission, Deadline, Stage};
 
 /// When a call arrived and when it must be answered.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +66,7 @@ impl Drop for Entered {
 #[derive(Debug, Clone)]
 pub(super) struct EdgeLayer {
     pub(super) in_flight: InFlight,
+    pub(super) admission: Admission,
     /// Longest time for one call, whatever its caller allows.
     pub(super) longest: Duration,
 }
@@ -73,7 +75,7 @@ impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
 
     fn layer(&self, inner: S) -> Edge<S> {
-        Edge { inner, longest: self.longest, in_flight: self.in_flight.clone() }
+        Edge { inner, longest: self.longest, admission: self.admission.clone(), in_flight: self.in_flight.clone() }
     }
 }
 
@@ -82,6 +84,7 @@ impl<S> Layer<S> for EdgeLayer {
 pub(super) struct Edge<S> {
     inner: S,
     longest: Duration,
+    admission: Admission,
     in_flight: InFlight,
 }
 
@@ -103,6 +106,13 @@ where
         // Health watches and reflection live as long as their callers like.
         if !request.uri().path().starts_with("/sightline.") {
             return Box::pin(self.inner.call(request));
+        }
+        if observe::is_single(request.uri().path())
+            && let Err(error) = self.admission.check()
+        {
+            // It is counted, and the admission says now and then how many there are: a line for each would be too dear.
+            let answer = status::failure(&error).into_status(None).into_http();
+            return Box::pin(async move { Ok(answer) });
         }
         let entered = Arc::new(self.in_flight.enter());
         let at = Instant::now();

@@ -93,6 +93,11 @@ fn method(path: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether the path is that of a call about one picture.
+pub(super) fn is_single(path: &str) -> bool {
+    method(path) == Some("AnalyzeImage")
+}
+
 /// Makes [`Observe`].
 #[derive(Debug, Clone)]
 pub(super) struct ObserveLayer(pub(super) Arc<Metrics>);
