@@ -105,6 +105,11 @@ pub struct ServerArgs {
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_in_flight: u32,
 
+    /// Whether that limit adapts: it is lowered while more pictures at once would only make each slower, since this process or
+    /// what is behind it has no more to give.
+    #[arg(long, env = "SIGHTLINE_IN_FLIGHT_LIMIT", default_value = "adaptive", value_name = "MODE")]
+    pub in_flight_limit: InFlightLimit,
+
     /// Most bytes of picture files in progress at once, counted as --max-in-flight is. The server needs about four times
     /// as much memory.
     #[arg(long, env = "SIGHTLINE_MAX_IN_FLIGHT_BYTES", default_value = "512MiB", value_name = "SIZE", value_parser = total)]
@@ -160,6 +165,15 @@ pub struct ServerArgs {
     #[cfg(feature = "embedded")]
     #[arg(long, env = "SIGHTLINE_EMBEDDED", value_name = "DIR", num_args = 0..=1)]
     pub embedded: Option<Option<PathBuf>>,
+}
+
+/// Whether the limit on pictures in progress changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InFlightLimit {
+    /// At most --max-in-flight, and less while that serves as many.
+    Adaptive,
+    /// Always --max-in-flight.
+    Fixed,
 }
 
 /// How to write the log.
@@ -238,6 +252,7 @@ impl ServerArgs {
             max_image_bytes: self.max_image_bytes.as_u64(),
             max_pixels: self.max_pixels,
             max_in_flight: self.max_in_flight as usize,
+            adapts: self.in_flight_limit == InFlightLimit::Adaptive,
             max_in_flight_bytes: self.max_in_flight_bytes.as_u64(),
             max_streams: self.max_streams as usize,
             max_prepare_bytes: self.max_prepare_bytes.as_u64(),

@@ -61,6 +61,7 @@ pub fn report(args: &ServerArgs, variable: impl Fn(&str) -> Option<String>) -> R
         ("min_model_time", time(config.limits.retry.min_call_time)),
         ("max_model_attempts", config.limits.retry.max_attempts.to_string()),
         ("max_in_flight", config.limits.max_in_flight.to_string()),
+        ("in_flight_limit", if config.limits.adapts { "adaptive" } else { "fixed" }.to_owned()),
         ("max_in_flight_bytes", config.limits.max_in_flight_bytes.to_string()),
         ("max_prepare_bytes", config.limits.max_prepare_bytes.to_string()),
         ("safe_decoders", config.limits.safe_decoders.to_string()),

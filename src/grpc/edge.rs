@@ -1,5 +1,6 @@
 //! The innermost layer around the services: it stamps a call's arrival, before the message has been read, bounds the whole
-//! call by its deadline, and gives the errors that the transport itself answers the details that every error carries.
+//! call by its deadline, and gives the errors that the transport itself answers the details that every error carries. A picture
+//! that there is no place for is refused here, before its bytes have been read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,9 +10,9 @@ use tonic::{Code, Status, body::Body};
 
 use super::{
     around::{Answer, Around, Inner},
-    deadline, status,
+    deadline, observe, status,
 };
-use crate::pipeline::{Deadline, Stage};
+use crate::pipeline::{Admission, Deadline, Stage};
 
 /// When a call arrived and when it must be answered.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +63,7 @@ impl Drop for Entered {
 #[derive(Debug, Clone)]
 pub(super) struct Edge {
     pub(super) in_flight: InFlight,
+    pub(super) admission: Admission,
     /// Longest time for one call, whatever its caller allows.
     pub(super) longest: Duration,
 }
@@ -71,6 +73,13 @@ impl Around for Edge {
         // Health watches and reflection live as long as their callers like.
         if !request.uri().path().starts_with("/sightline.") {
             return Box::pin(inner.call(request));
+        }
+        if observe::is_single(request.uri().path())
+            && let Err(error) = self.admission.check()
+        {
+            // It is counted, and the admission says now and then how many there are: a line for each would be too dear.
+            let answer = status::failure(&error).into_status(None).into_http();
+            return Box::pin(async move { Ok(answer) });
         }
         let entered = Arc::new(self.in_flight.enter());
         let at = Instant::now();

@@ -92,6 +92,11 @@ fn method(path: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether the path is that of a call about one picture.
+pub(super) fn is_single(path: &str) -> bool {
+    method(path) == Some("AnalyzeImage")
+}
+
 /// See the module.
 #[derive(Debug, Clone)]
 pub(super) struct Observe(pub(super) Arc<Metrics>);

@@ -80,7 +80,8 @@ pub async fn serve(
     let metrics = Arc::clone(service.analyzer().metrics());
     let observe = Observe(Arc::clone(&metrics));
     let in_flight = InFlight::new();
-    let edge = Edge { longest: service.max_request_time(), in_flight: in_flight.clone() };
+    let admission = service.analyzer().admission().clone();
+    let edge = Edge { longest: service.max_request_time(), admission, in_flight: in_flight.clone() };
     let (cut, cut_off) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let analysis = ImageAnalysisServiceServer::new(service.until(stopped.clone(), cut_off))

@@ -116,6 +116,8 @@ impl Service {
         extras: Extras,
     ) -> Result<Analysis, Outcome> {
         let (validate_only, is_callers_id) = (message.validate_only, !message.request_id.is_empty());
+        // Before anything else: a call that finds no place costs next to nothing, and of its caller's rate nothing at all.
+        let slot = self.analyzer.admission().try_enter().map_err(Failed::from)?;
         let mut asked = request::checked(message)?;
         extras.add_to(&mut asked.options);
         let pass = self.permission(caller.clone()).try_enter(&asked.source, &asked.options)?;
@@ -131,7 +133,7 @@ impl Service {
             received,
             deadline,
         };
-        let outcome = self.analyzer.analyze(job).await;
+        let outcome = self.analyzer.analyze_in(slot, job).await;
         // What a validation tells is what a call would use up.
         if !validate_only {
             pass.charge(outcome.as_ref().map_or_else(|failed| &failed.usage, |analysis| &analysis.usage));

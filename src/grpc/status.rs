@@ -207,9 +207,9 @@ pub(super) fn failure(error: &AnalyzeError) -> Failure {
             let message = "The request_id was used before, for a request with other content. Choose another one.";
             Failure::new(Code::AlreadyExists, "REQUEST_ID_REUSED", message)
         }
-        AnalyzeError::Overloaded { limit, unit } => {
+        AnalyzeError::Overloaded { limit, unit, retry_after } => {
             let message = format!("The server has {limit} {unit} in progress, as many as it takes. Try again shortly.");
-            Failure::new(Code::Unavailable, "OVERLOADED", message).retry_after(Duration::from_millis(500))
+            Failure::new(Code::Unavailable, "OVERLOADED", message).retry_after(*retry_after)
         }
         AnalyzeError::ItemIdDuplicate => {
             let message = "An earlier item of the stream has the same item_id; this one was not analyzed.";

@@ -112,6 +112,8 @@ pub(super) const ESTIMATED_COST: Entry = Entry::new(
 .labels(&["model", "caller"]);
 pub(super) const IN_FLIGHT: Entry =
     Entry::new("sightline_in_flight", Gauge, "Analyses in progress, of single requests and of streams");
+pub(super) const IN_FLIGHT_LIMIT: Entry =
+    Entry::new("sightline_in_flight_limit", Gauge, "Most analyses that may be in progress now");
 pub(super) const IN_FLIGHT_BYTES: Entry =
     Entry::new("sightline_in_flight_bytes", Gauge, "Bytes of encoded pictures that analyses in progress hold")
         .unit("bytes");
@@ -170,6 +172,7 @@ pub const CATALOGUE: &[Entry] = &[
     CALLER_TOKENS,
     ESTIMATED_COST,
     IN_FLIGHT,
+    IN_FLIGHT_LIMIT,
     IN_FLIGHT_BYTES,
     SHED,
     RETRIES,

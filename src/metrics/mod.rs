@@ -52,6 +52,7 @@ pub struct Metrics {
     caller_tokens: Family<labels::CallerName, Counter>,
     estimated_cost: Family<labels::Cost, Counter<f64, AtomicU64>>,
     in_flight: Gauge,
+    in_flight_limit: Gauge,
     in_flight_bytes: Gauge,
     in_flight_now: OnceLock<Box<dyn Fn() -> InFlight + Send + Sync>>,
     shed: Family<labels::Reason, Counter>,
@@ -102,6 +103,7 @@ impl Default for Metrics {
             caller_tokens: registered(&mut registry, &catalogue::CALLER_TOKENS, Family::default()),
             estimated_cost: registered(&mut registry, &catalogue::ESTIMATED_COST, Family::default()),
             in_flight: registered(&mut registry, &catalogue::IN_FLIGHT, Gauge::default()),
+            in_flight_limit: registered(&mut registry, &catalogue::IN_FLIGHT_LIMIT, Gauge::default()),
             in_flight_bytes: registered(&mut registry, &catalogue::IN_FLIGHT_BYTES, Gauge::default()),
             in_flight_now: OnceLock::new(),
             shed,
@@ -221,6 +223,7 @@ impl Metrics {
     pub fn scrape(&self, format: Format) -> String {
         let now = self.in_flight_now.get().map(|now| now()).unwrap_or_default();
         self.in_flight.set(i64::try_from(now.analyses).unwrap_or(i64::MAX));
+        self.in_flight_limit.set(i64::try_from(now.limit).unwrap_or(i64::MAX));
         self.in_flight_bytes.set(i64::try_from(now.bytes).unwrap_or(i64::MAX));
         let connections = self.connections_now.get().map(|now| now()).unwrap_or_default();
         self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));

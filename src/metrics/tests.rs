@@ -30,7 +30,7 @@ fn all() -> Metrics {
     metrics.caller_denied("CALLER_UNKNOWN");
     metrics.serving(true);
     metrics.watch_connections(|| 1);
-    metrics.watch_in_flight(|| InFlight { analyses: 3, bytes: 4096 });
+    metrics.watch_in_flight(|| InFlight { analyses: 3, limit: 5, bytes: 4096 });
     metrics
 }
 
@@ -48,6 +48,7 @@ fn what_is_counted_is_scraped() {
         (r#"sightline_caller_tokens_total{caller="team-a"}"#, 1023.0),
         (r#"sightline_estimated_cost_usd_total{model="claude-sonnet-5",caller="team-a"}"#, 0.002_200_6),
         ("sightline_in_flight", 3.0),
+        ("sightline_in_flight_limit", 5.0),
         ("sightline_in_flight_bytes", 4096.0),
         (r#"sightline_shed_total{reason="bytes"}"#, 1.0),
         (r#"sightline_shed_total{reason="streams"}"#, 0.0),

@@ -106,6 +106,8 @@ impl Shed {
 pub struct InFlight {
     /// Analyses.
     pub analyses: u64,
+    /// Most analyses that may be, now.
+    pub limit: u64,
     /// Bytes of their encoded pictures.
     pub bytes: u64,
 }

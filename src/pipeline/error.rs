@@ -123,6 +123,8 @@ pub enum AnalyzeError {
         limit: u64,
         /// What it counts, such as `requests`.
         unit: &'static str,
+        /// When to come back.
+        retry_after: Duration,
     },
     /// An item of a stream has the id of an earlier one.
     #[error("the item's id was used before")]

@@ -8,6 +8,7 @@ mod admission;
 mod asking;
 mod deadline;
 mod error;
+mod faring;
 mod fetch;
 pub mod many;
 mod ports;
@@ -48,6 +49,8 @@ pub struct Limits {
     pub max_pixels: u64,
     /// Most analyses in progress at once, those of streams included.
     pub max_in_flight: usize,
+    /// Whether that limit is lowered while more at once would only make each slower.
+    pub adapts: bool,
     /// Most bytes of encoded pictures that analyses in progress hold together.
     pub max_in_flight_bytes: u64,
     /// Most streams that are open at once.

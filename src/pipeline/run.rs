@@ -11,6 +11,7 @@ use super::{
     Analyzer, Job, Slot, Source, Worker,
     asking::{Asker, Claim, Ledger, Patience, Picture, Request, Topic},
     error::{AnalyzeError, Failed, Stage},
+    faring,
     fetch::{self, Fetched},
     preparing,
     sharing::{self, Begin, Key, Landed, Outcome, PictureFacts, Shared, Sharing},
@@ -78,7 +79,9 @@ impl<'a> Run<'a> {
             analyzer.metrics.cache(CacheOutcome::Hit);
             return Ok(self.answer(&shared, file, Claim::default(), model));
         }
+        let kind = faring::kind(&self.job, model, file.byte_count);
         let landed = self.fly(model, bytes, candidates, &keys, kept_under).await;
+        faring::tell(&mut self.slot, kind, &landed);
         let Landed { outcome, claim } = landed.map_err(|(error, claim)| failed(error, &claim))?;
         let shared = outcome.map_err(|error| failed(error, &claim))?;
         keep_id(id, keys.result.is_some() && shared.answered.is_lasting);

@@ -49,6 +49,7 @@ pub(super) fn limits() -> Limits {
         max_image_bytes: 1 << 20,
         max_pixels: 1 << 24,
         max_in_flight: 16,
+        adapts: true,
         max_in_flight_bytes: 1 << 24,
         max_streams: 1,
         prepare_workers: 1,

@@ -35,6 +35,7 @@ mod many_mix;
 mod many_pressure;
 mod metrics_page;
 mod models;
+mod overload;
 mod policy;
 mod prompts;
 mod proxies;

@@ -85,7 +85,7 @@ fn every_error() -> Vec<AnalyzeError> {
         },
         AnalyzeError::DeadlineExceeded { stage: Stage::Fetch },
         AnalyzeError::DeadlineTooShort { remaining: Duration::from_millis(7), needed: Duration::from_millis(100) },
-        AnalyzeError::Overloaded { limit: 256, unit: "requests" },
+        AnalyzeError::Overloaded { limit: 256, unit: "requests", retry_after: Duration::from_millis(700) },
         AnalyzeError::ItemIdDuplicate,
         AnalyzeError::Aborted,
         listing(StoreError::AccessDenied { code: "AccessDenied".into() }),

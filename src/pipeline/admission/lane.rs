@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
+use super::places::Places;
 use crate::pipeline::error::AnalyzeError;
 
 /// Bytes are counted in KiB, so that they fit the semaphore's `u32`.
@@ -12,8 +13,7 @@ pub(super) const UNIT_BYTES: u64 = 1024;
 /// The permits of a lane. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Lane {
-    pub(super) slots: Arc<Semaphore>,
-    pub(super) max_slots: usize,
+    pub(super) slots: Places,
     pub(super) room: Room,
     pub(super) workers: Arc<Semaphore>,
 }
@@ -27,14 +27,8 @@ pub(super) struct Room {
 }
 
 impl Lane {
-    pub(super) fn new(max_slots: usize, room: Room, workers: usize) -> Self {
-        let slots = Arc::new(Semaphore::new(max_slots.min(Semaphore::MAX_PERMITS)));
-        Self { slots, max_slots, room, workers: Arc::new(Semaphore::new(workers)) }
-    }
-
-    /// Places that are taken now.
-    pub(super) fn taken_slots(&self) -> u64 {
-        self.max_slots.saturating_sub(self.slots.available_permits()) as u64
+    pub(super) fn new(slots: usize, room: Room, workers: usize) -> Self {
+        Self { slots: Places::new(slots), room, workers: Arc::new(Semaphore::new(workers)) }
     }
 }
 
@@ -82,6 +76,6 @@ pub(super) async fn acquire<const N: usize>(
     Ok(permits)
 }
 
-fn closed(_: AcquireError) -> AnalyzeError {
+pub(super) fn closed(_: AcquireError) -> AnalyzeError {
     AnalyzeError::Internal { detail: "the admission is closed".to_owned() }
 }

@@ -5,8 +5,14 @@
 //! request that finds no room is refused at once, since its caller can try elsewhere; a stream waits, and while it waits it
 //! reads nothing. Those who wait are served in their turn, and of one stream only so many wait: one item for a place, one for
 //! room, as many as there are workers for a worker. So streams share what there is, however long they are.
+//!
+//! How many analyses that is adapts to how they fare, unless it is fixed: see [`limiter`]. A large picture takes one place like
+//! a small one, and yet weighs more: it has its place for longer, its bytes are weighed, and its preparing waits for memory.
 
 mod lane;
+mod limiter;
+mod load;
+mod places;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -21,15 +27,26 @@ use tokio::{
 
 use super::{Limits, error::AnalyzeError};
 use crate::metrics::{InFlight, Metrics, Shed, Stage};
-use lane::{Lane, Room, acquire};
+use lane::{Lane, Room, acquire, closed};
+use limiter::Begun;
+pub(super) use limiter::End;
+use load::{Load, of_streams};
+use places::Place;
 pub use worker::Worker;
 use worker::Workshop;
+
+/// The least that a limit adapts to, or twice as many as there are workers.
+const LEAST_PLACES: usize = 4;
+/// The least time after which to open a stream again.
+const STREAM_ADVICE: Duration = Duration::from_secs(1);
 
 /// The budget. One for the life of the process; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Admission {
     all: Lane,
     streams: Lane,
+    load: Arc<Load>,
+    max_stream_slots: usize,
     open_streams: Arc<Semaphore>,
     max_streams: usize,
     max_workers: usize,
@@ -60,7 +77,10 @@ pub struct Slot {
     turns: Option<Arc<Turns>>,
     waited: Duration,
     weight: Vec<OwnedSemaphorePermit>,
-    _slots: Vec<OwnedSemaphorePermit>,
+    /// For the limit; `None` when it is fixed.
+    begun: Option<Begun>,
+    told: Option<(u32, End)>,
+    _places: [Option<Place>; 2],
 }
 
 impl Admission {
@@ -68,15 +88,21 @@ impl Admission {
     /// what is in progress and who waits or is refused.
     pub fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
         let slots = limits.max_in_flight.max(1);
-        let kept = if slots == 1 { 0 } else { (slots / 4).max(1) };
         let room = Room::of_bytes(limits.max_in_flight_bytes);
         let max_workers = limits.prepare_workers.max(1);
-        let all = Lane::new(slots, room.clone(), max_workers);
+        let streams = Lane::new(of_streams(slots), room.three_quarters(), max_workers);
+        let all = Lane::new(slots, room, max_workers);
         let watched = all.clone();
-        metrics
-            .watch_in_flight(move || InFlight { analyses: watched.taken_slots(), bytes: watched.room.taken_bytes() });
+        metrics.watch_in_flight(move || InFlight {
+            analyses: watched.slots.taken() as u64,
+            limit: watched.slots.wanted() as u64,
+            bytes: watched.room.taken_bytes(),
+        });
+        let floor = limits.adapts.then_some(max_workers.saturating_mul(2).max(LEAST_PLACES));
         Self {
-            streams: Lane::new(slots - kept, room.three_quarters(), max_workers),
+            load: Arc::new(Load::new(&all.slots, &streams.slots, floor)),
+            max_stream_slots: streams.slots.wanted(),
+            streams,
             all,
             metrics,
             open_streams: Arc::new(Semaphore::new(limits.max_streams)),
@@ -86,9 +112,9 @@ impl Admission {
         }
     }
 
-    /// Most analyses that streams have in progress together.
+    /// Most analyses that streams have in progress together, when no load lowers it.
     pub fn stream_slots(&self) -> usize {
-        self.streams.max_slots
+        self.max_stream_slots
     }
 
     /// Opens a stream.
@@ -104,7 +130,9 @@ impl Admission {
             }
             Err(_) => {
                 self.metrics.shed(Shed::Streams);
-                Err(AnalyzeError::Overloaded { limit: self.max_streams as u64, unit: "streams" })
+                // Streams go on for long.
+                let retry_after = self.load.refuse(false).max(STREAM_ADVICE);
+                Err(AnalyzeError::Overloaded { limit: self.max_streams as u64, unit: "streams", retry_after })
             }
         }
     }
@@ -114,12 +142,22 @@ impl Admission {
     /// # Errors
     /// [`AnalyzeError::Overloaded`] when there is none.
     pub fn try_enter(&self) -> Result<Slot, AnalyzeError> {
-        let slot = Arc::clone(&self.all.slots).try_acquire_owned();
-        let overloaded = |_| {
-            self.metrics.shed(Shed::Requests);
-            AnalyzeError::Overloaded { limit: self.all.max_slots as u64, unit: "requests" }
-        };
-        Ok(self.slot(None, vec![slot.map_err(overloaded)?], Duration::ZERO))
+        let place = self.all.slots.try_take().ok_or_else(|| self.full())?;
+        Ok(self.slot(None, [Some(place), None], Duration::ZERO))
+    }
+
+    /// Whether a single request would find a place now, for whoever has something to do before that.
+    ///
+    /// # Errors
+    /// [`AnalyzeError::Overloaded`] when there is none.
+    pub fn check(&self) -> Result<(), AnalyzeError> {
+        if self.all.slots.are_full() { Err(self.full()) } else { Ok(()) }
+    }
+
+    fn full(&self) -> AnalyzeError {
+        self.metrics.shed(Shed::Requests);
+        let retry_after = self.load.refuse(true);
+        AnalyzeError::Overloaded { limit: self.all.slots.wanted() as u64, unit: "requests", retry_after }
     }
 
     /// Waits for a worker, beside single requests.
@@ -130,8 +168,9 @@ impl Admission {
         Ok(self.workshop.worker(acquire([&self.all.workers], 1).await?))
     }
 
-    fn slot(&self, turns: Option<Arc<Turns>>, slots: Vec<OwnedSemaphorePermit>, waited: Duration) -> Slot {
-        Slot { admission: self.clone(), turns, waited, weight: Vec::new(), _slots: slots }
+    fn slot(&self, turns: Option<Arc<Turns>>, places: [Option<Place>; 2], waited: Duration) -> Slot {
+        let begun = self.load.begin();
+        Slot { admission: self.clone(), turns, waited, weight: Vec::new(), begun, told: None, _places: places }
     }
 }
 
@@ -143,8 +182,11 @@ impl OpenStream {
     pub async fn enter(&self) -> Result<Slot, AnalyzeError> {
         let started = Instant::now();
         let Admission { all, streams, .. } = &self.admission;
-        let slots = acquire([&streams.slots, &all.slots], 1).await?;
-        Ok(self.admission.slot(Some(Arc::clone(&self.turns)), slots, started.elapsed()))
+        // The narrower first: nobody holds one of all places while waiting for one of streams.
+        let of_streams = streams.slots.take().await.map_err(closed)?;
+        let of_all = all.slots.take().await.map_err(closed)?;
+        let places = [Some(of_all), Some(of_streams)];
+        Ok(self.admission.slot(Some(Arc::clone(&self.turns)), places, started.elapsed()))
     }
 }
 
@@ -169,7 +211,8 @@ impl Slot {
         let permit = Arc::clone(&all.room.permits).try_acquire_many_owned(all.room.weight_of(bytes));
         let overloaded = |_| {
             self.admission.metrics.shed(Shed::Bytes);
-            AnalyzeError::Overloaded { limit: all.room.max_bytes(), unit: "bytes of pictures" }
+            let retry_after = self.admission.load.refuse(false);
+            AnalyzeError::Overloaded { limit: all.room.max_bytes(), unit: "bytes of pictures", retry_after }
         };
         self.weight.push(permit.map_err(overloaded)?);
         Ok(())
@@ -217,6 +260,11 @@ impl Slot {
         !self.weight.is_empty()
     }
 
+    /// How the analysis fared, for the limit; `throttled` of its attempts were too many for a model.
+    pub(super) fn tell(&mut self, throttled: u32, end: End) {
+        self.told = Some((throttled, end));
+    }
+
     /// Time spent waiting for a place, for room, for a worker and for its memory.
     pub fn waited(&self) -> Duration {
         self.waited
@@ -225,6 +273,8 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        let (throttled, end) = self.told.unwrap_or((0, End::Untold));
+        self.admission.load.ended(self.begun, throttled, end);
         self.admission.metrics.stage(Stage::Queue, self.waited);
     }
 }

@@ -212,3 +212,74 @@ async fn who_leaves_while_waiting_for_memory_gives_the_worker_back() {
     drop(waiting);
     assert!(budget.worker().now_or_never().is_some());
 }
+
+/// What a model takes at once: eight of as many as come, the others are throttled.
+async fn throttle(budget: &Admission) {
+    for _ in 0..60 {
+        let slots: Vec<_> = std::iter::from_fn(|| budget.try_enter().ok()).collect();
+        tokio::time::advance(Duration::from_millis(200)).await;
+        for (number, mut slot) in slots.into_iter().enumerate() {
+            let answered = End::Answered { kind: 1, paused: Duration::ZERO };
+            if number < 8 { slot.tell(0, answered) } else { slot.tell(1, End::Untold) }
+        }
+    }
+}
+
+fn places(budget: &Admission) -> usize {
+    budget.all.slots.wanted()
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_lowers_the_limit_and_streams_have_three_quarters_of_it() {
+    let budget = admission(64, 1 << 24);
+    throttle(&budget).await;
+    let limit = places(&budget);
+    assert!((4..24).contains(&limit), "{limit}");
+    let stream = budget.open_stream().unwrap();
+    assert_eq!(budget.stream_slots(), 48, "what callers are told does not change");
+    let mut items = Vec::new();
+    while let Some(item) = stream.enter().now_or_never() {
+        items.push(item.unwrap());
+    }
+    assert_eq!(items.len(), limit - (limit / 4).max(1));
+    let single: Vec<_> = std::iter::from_fn(|| budget.try_enter().ok()).collect();
+    assert_eq!(items.len() + single.len(), limit);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_falls_below_what_is_in_progress_ends_nothing() {
+    let budget = admission(64, 1 << 24);
+    let stream = budget.open_stream().unwrap();
+    let mut items = Vec::new();
+    for _ in 0..40 {
+        items.push(stream.enter().await.unwrap());
+    }
+    throttle(&budget).await;
+    let limit = places(&budget);
+    assert!(limit < 40 && budget.check().is_err(), "{limit}");
+    let mut next = Box::pin(stream.enter());
+    while items.len() >= limit - (limit / 4).max(1) {
+        assert!(next.as_mut().now_or_never().is_none(), "{} of {limit} are in progress", items.len());
+        items.pop();
+    }
+    next.now_or_never().expect("there is a place for an item").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_little_work_brings_the_limit_back() {
+    let budget = admission(64, 1 << 24);
+    throttle(&budget).await;
+    assert!(places(&budget) < 24);
+    for _ in 0..120 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        drop(budget.try_enter().unwrap());
+    }
+    assert_eq!(places(&budget), 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fixed_limit_does_not_change() {
+    let budget = Admission::new(&Limits { max_in_flight: 64, adapts: false, ..limits() }, Arc::default());
+    throttle(&budget).await;
+    assert_eq!(places(&budget), 64);
+}

@@ -159,6 +159,9 @@ impl Attempts<'_> {
         let outcome = self.asker.model.ask(&question).await;
         let took = started.elapsed();
         self.ledger.spent_in_the_model(took);
+        if matches!(outcome, Err(ModelError::Throttled)) {
+            self.ledger.throttled();
+        }
         if let Err(
             ModelError::Malformed { .. }
             | ModelError::Unavailable { retryable: false, .. }

@@ -19,6 +19,7 @@ struct Entries {
     calls: u32,
     model_time: Duration,
     backoff: Duration,
+    throttled: u32,
 }
 
 /// What one of those who share a request is told that it cost.
@@ -27,6 +28,8 @@ pub(in crate::pipeline) struct Claim {
     pub(in crate::pipeline) usage: Usage,
     pub(in crate::pipeline) model_time: Duration,
     pub(in crate::pipeline) backoff: Duration,
+    /// Calls that were too many for a model.
+    pub(in crate::pipeline) throttled: u32,
 }
 
 impl Ledger {
@@ -45,6 +48,11 @@ impl Ledger {
     /// A call may have been billed that nobody told the tokens of.
     pub(super) fn unknown(&self) {
         self.lock().unclaimed.is_unpriced = true;
+    }
+
+    /// A call was too many for the model.
+    pub(super) fn throttled(&self) {
+        self.lock().throttled += 1;
     }
 
     pub(super) fn spent_in_the_model(&self, time: Duration) {
@@ -67,6 +75,7 @@ impl Ledger {
             usage: std::mem::take(&mut entries.unclaimed),
             model_time: std::mem::take(&mut entries.model_time),
             backoff: std::mem::take(&mut entries.backoff),
+            throttled: std::mem::take(&mut entries.throttled),
         }
     }
 
