@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::catalog::Catalog;
+use crate::{catalog::Catalog, domain::WarningCode};
 
 fn model() -> ModelProfile {
     Catalog::built_in().unwrap().resolve("default")
