@@ -155,7 +155,7 @@ fn output_config(question: &Question) -> Result<Option<OutputConfig>, BuildError
     let definition = JsonSchemaDefinition::builder()
         .name(schema.name)
         .description(schema.description)
-        .schema(schema.schema.to_string())
+        .schema(schema.schema.text())
         .build()?;
     let format = OutputFormat::builder()
         .r#type(OutputFormatType::JsonSchema)

@@ -2,8 +2,10 @@
 
 mod request_body;
 
+use std::fmt::{Display, Write as _};
+
 use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 pub(super) use self::request_body::{Body, HashedBody};
 use super::turns::{Turns, Written, stop_reason, turns};
@@ -42,50 +44,79 @@ fn text_block(text: &str) -> Value {
 
 /// What follows the messages: `,"system":..` and so on.
 fn settings(question: &Question) -> String {
-    let mut fields = Map::new();
+    let mut fields = Fields(String::with_capacity(4096));
+    let Shape { format, tool } = shape(question);
+    let mut output = Fields::default();
+    if question.thinking == ThinkingParameter::LowEffort {
+        output.add("effort", json!("low"));
+    }
+    if let Some(format) = format {
+        output.add("format", format);
+    }
+    if let Some(output) = output.0.get(1..) {
+        fields.add("output_config", format_args!("{{{output}}}"));
+    }
     if let Some(system) = &question.prompt.system {
-        fields.insert("system".to_owned(), Value::from(system.as_str()));
+        fields.add("system", Value::from(system.as_str()));
+    }
+    if question.thinking == ThinkingParameter::Disabled {
+        fields.add("thinking", json!({"type": "disabled"}));
+    }
+    if let Some((choice, tool)) = tool {
+        fields.add("tool_choice", choice);
+        fields.add("tools", format_args!("[{tool}]"));
+    }
+    if let Some(top_k) = question.top_k {
+        fields.add("top_k", top_k);
     }
     for (name, value) in [("temperature", question.temperature), ("top_p", question.top_p)] {
         if let Some(value) = value {
             // By its shortest decimal: 0.2 as an f32 is 0.20000000298 as an f64.
             let shortest = value.to_string().parse::<f64>().unwrap_or_default();
-            fields.insert(name.to_owned(), Value::from(shortest));
+            fields.add(name, Value::from(shortest));
         }
     }
-    if let Some(top_k) = question.top_k {
-        fields.insert("top_k".to_owned(), Value::from(top_k));
-    }
-    let mut output = Map::new();
-    match question.thinking {
-        ThinkingParameter::Unset => {}
-        ThinkingParameter::Disabled => drop(fields.insert("thinking".to_owned(), json!({"type": "disabled"}))),
-        ThinkingParameter::LowEffort => drop(output.insert("effort".to_owned(), json!("low"))),
-    }
-    ask_for_shape(question, &mut fields, &mut output);
-    if !output.is_empty() {
-        fields.insert("output_config".to_owned(), Value::Object(output));
-    }
-    fields.into_iter().map(|(name, value)| format!(",{}:{value}", Value::from(name))).collect()
+    fields.0
 }
 
-/// Asks for an answer of the prompt's schema, in `fields` or in what they say of the output.
-fn ask_for_shape(question: &Question, fields: &mut Map<String, Value>, output: &mut Map<String, Value>) {
-    let Some(schema) = &question.prompt.schema else { return };
+/// Fields of a JSON object, each behind a comma.
+#[derive(Default)]
+struct Fields(String);
+
+impl Fields {
+    /// Adds a field by its JSON. The names are ours, and need no escaping.
+    fn add(&mut self, name: &str, json: impl Display) {
+        // Writing to a String cannot fail.
+        let _ = write!(self.0, ",\"{name}\":{json}");
+    }
+}
+
+/// How the answer is asked for, as JSON.
+#[derive(Default)]
+struct Shape {
+    /// What the service holds the model to.
+    format: Option<String>,
+    /// The choice of a tool, and the tool.
+    tool: Option<(Value, String)>,
+}
+
+fn shape(question: &Question) -> Shape {
+    let Some(asked) = &question.prompt.schema else { return Shape::default() };
+    let schema = asked.schema.text();
     let choice = match question.strategy {
         Strategy::NativeSchema => {
-            output.insert("format".to_owned(), json!({"type": "json_schema", "schema": schema.schema}));
-            return;
+            let format = format!(r#"{{"type":"json_schema","schema":{schema}}}"#);
+            return Shape { format: Some(format), tool: None };
         }
         // One call holds all of the answer; of several, the first would be read.
-        Strategy::ForcedTool => json!({"type": "tool", "name": schema.name, "disable_parallel_tool_use": true}),
+        Strategy::ForcedTool => json!({"type": "tool", "name": asked.name, "disable_parallel_tool_use": true}),
         Strategy::AutoTool => json!({"type": "auto", "disable_parallel_tool_use": true}),
         // The prompt's own words show the schema.
-        Strategy::PromptedJson => return,
+        Strategy::PromptedJson => return Shape::default(),
     };
-    let tool = json!({"name": schema.name, "description": schema.description, "input_schema": schema.schema});
-    fields.insert("tools".to_owned(), Value::Array(vec![tool]));
-    fields.insert("tool_choice".to_owned(), choice);
+    let (name, description) = (Value::from(asked.name), Value::from(asked.description));
+    let tool = format!(r#"{{"name":{name},"description":{description},"input_schema":{schema}}}"#);
+    Shape { format: None, tool: Some((choice, tool)) }
 }
 
 #[derive(Deserialize)]

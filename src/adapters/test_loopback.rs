@@ -27,7 +27,8 @@ pub fn question(api: Api, strategy: Strategy) -> Question {
             "properties": {"answer": {"type": "string"}},
             "required": ["answer"],
             "additionalProperties": false
-        }),
+        })
+        .into(),
     };
     let prompt =
         Prompt { system: Some("The rules.".to_owned()), text: "What is this?".to_owned(), schema: Some(schema) };

@@ -17,6 +17,7 @@ use crate::domain::{
 };
 
 pub use correction::complaint;
+pub use schema::Schema;
 
 /// Version of the prompts and the schema. Changes whenever either does.
 pub const PROMPT_VERSION: &str = "2026-11.2";
@@ -58,7 +59,7 @@ pub struct AnswerSchema {
     /// What it is for.
     pub description: &'static str,
     /// JSON Schema of its input: only what Bedrock's models take (no bounds, no lengths, every object closed).
-    pub schema: Value,
+    pub schema: Schema,
 }
 
 /// What a model of this kind is told and shown.
@@ -76,7 +77,7 @@ pub fn build(brief: &Brief<'_>) -> Prompt {
 }
 
 /// How to answer and how to look; nothing of it is the caller's, but for what the schema holds of theirs.
-fn rules(brief: &Brief<'_>, schema: &Value) -> String {
+fn rules(brief: &Brief<'_>, schema: &Schema) -> String {
     let report = match brief.strategy {
         Strategy::NativeSchema => include_str!("templates/report_native_schema.txt"),
         Strategy::ForcedTool => include_str!("templates/report_forced_tool.txt"),
@@ -87,17 +88,43 @@ fn rules(brief: &Brief<'_>, schema: &Value) -> String {
         Coordinates::Pixels => include_str!("templates/coordinates_pixels.txt"),
         Coordinates::PerMille => include_str!("templates/coordinates_per_mille.txt"),
     };
-    let rules = include_str!("templates/system.txt")
-        .replace("{report}", report.trim_end())
-        .replace("{coordinates}", coordinates.trim_end())
-        .replace("{width}", &brief.size.width.to_string())
-        .replace("{height}", &brief.size.height.to_string())
-        .replace("{language}", brief.language);
-    let rules = rules.trim_end();
-    match brief.strategy {
-        Strategy::PromptedJson => format!("{rules}\n\nThe JSON Schema of the answer: {}", inert(schema)),
-        Strategy::NativeSchema | Strategy::ForcedTool | Strategy::AutoTool => rules.to_owned(),
+    let (width, height) = (brief.size.width.to_string(), brief.size.height.to_string());
+    let coordinates = filled(coordinates.trim_end(), &[("width", &width), ("height", &height)]);
+    let mut rules = filled(
+        include_str!("templates/system.txt").trim_end(),
+        &[("report", report.trim_end()), ("coordinates", &coordinates), ("language", brief.language)],
+    );
+    if brief.strategy == Strategy::PromptedJson {
+        rules.push_str("\n\nThe JSON Schema of the answer: ");
+        rules.push_str(&inert(schema));
     }
+    rules
+}
+
+/// A template with a value in place of each `{name}`, in one pass: what stands in a value is left alone.
+fn filled(template: &str, values: &[(&str, &str)]) -> String {
+    let room: usize = values.iter().map(|(_, value)| value.len()).sum();
+    let mut text = String::with_capacity(template.len() + room);
+    let mut rest = template;
+    while let Some((before, behind)) = rest.split_once('{') {
+        text.push_str(before);
+        let value = behind.split_once('}').and_then(|(name, rest)| {
+            let (_, value) = values.iter().find(|(known, _)| *known == name)?;
+            Some((value, rest))
+        });
+        match value {
+            Some((value, behind)) => {
+                text.push_str(value);
+                rest = behind;
+            }
+            None => {
+                text.push('{');
+                rest = behind;
+            }
+        }
+    }
+    text.push_str(rest);
+    text
 }
 
 /// Output tokens that are enough for `features`. Bedrock reserves quota for all of them when the call starts.
@@ -129,7 +156,7 @@ fn instructions(features: &Features) -> String {
         text.push_str(include_str!("templates/text.txt"));
     }
     if let Some(prompt) = &features.prompt {
-        text.push_str(&include_str!("templates/answer.txt").replace("{prompt}", &inert(&json!(prompt))));
+        text.push_str(&filled(include_str!("templates/answer.txt"), &[("prompt", &inert(&json!(prompt)))]));
     }
     if let Some(request) = &features.extraction {
         text.push_str(&extraction(request));
@@ -148,23 +175,24 @@ fn sensitivity(request: &SensitivityRequest) -> String {
     } else {
         request.categories.iter().map(|category| kind(category)).collect()
     };
-    include_str!("templates/sensitivity.txt").replace("{categories}", &inert(&Value::from(kinds)))
+    filled(include_str!("templates/sensitivity.txt"), &[("categories", &inert(&Value::from(kinds)))])
 }
 
 fn extraction(request: &ExtractionRequest) -> String {
     let mut text = include_str!("templates/extraction.txt").to_owned();
     if !request.instruction.trim().is_empty() {
         let instruction = inert(&json!(request.instruction));
-        text.push_str(&include_str!("templates/instruction.txt").replace("{instruction}", &instruction));
+        text.push_str(&filled(include_str!("templates/instruction.txt"), &[("instruction", &instruction)]));
     }
     text
 }
 
 fn labels(request: &LabelsRequest) -> String {
-    let mut text = include_str!("templates/labels.txt").replace("{max_results}", &request.max_results.to_string());
+    let most = request.max_results.to_string();
+    let mut text = filled(include_str!("templates/labels.txt"), &[("max_results", &most)]);
     if !request.vocabulary.is_empty() {
         let vocabulary = inert(&json!(request.vocabulary));
-        text.push_str(&include_str!("templates/vocabulary.txt").replace("{vocabulary}", &vocabulary));
+        text.push_str(&filled(include_str!("templates/vocabulary.txt"), &[("vocabulary", &vocabulary)]));
     }
     text
 }
@@ -172,8 +200,9 @@ fn labels(request: &LabelsRequest) -> String {
 /// JSON on one line, whatever a reader takes for a line break, in which no angle bracket survives: data cannot pass for
 /// lines or markup of the prompt.
 fn inert(value: &Value) -> String {
-    let mut text = String::new();
-    for c in value.to_string().chars() {
+    let json = value.to_string();
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
         match c {
             '<' | '>' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
                 text.push_str(&format!("\\u{:04x}", u32::from(c)))

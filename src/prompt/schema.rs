@@ -1,12 +1,63 @@
 //! The schema of the answer: one property for each feature that was asked for.
 
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
+
 use serde_json::{Map, Value, json};
 
 use crate::{domain::Features, json_schema};
 
+/// A JSON Schema with its text, which goes into every request. Cheap to clone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schema(Arc<(Value, String)>);
+
+impl Schema {
+    /// The schema as its text says it.
+    pub fn text(&self) -> &str {
+        &self.0.1
+    }
+}
+
+impl From<Value> for Schema {
+    fn from(value: Value) -> Self {
+        let text = value.to_string();
+        Self(Arc::new((value, text)))
+    }
+}
+
+impl Deref for Schema {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.0.0
+    }
+}
+
 /// The schema for a set of features. But for an extraction it depends on nothing else, so that a service that compiles
-/// schemas sees few.
-pub(super) fn for_features(features: &Features) -> Value {
+/// schemas sees few, and so that each is made once.
+pub(super) fn for_features(features: &Features) -> Schema {
+    /// One for each set of the five features.
+    static MADE: [OnceLock<Schema>; 32] = [const { OnceLock::new() }; 32];
+    if features.extraction.is_some() {
+        return made(features).into();
+    }
+    let asked = [
+        features.description,
+        features.sensitivity.is_some(),
+        features.labels.is_some(),
+        features.text,
+        features.prompt.is_some(),
+    ];
+    let set = asked.into_iter().fold(0, |set, asked| 2 * set + usize::from(asked));
+    match MADE.get(set) {
+        Some(made_once) => made_once.get_or_init(|| made(features).into()).clone(),
+        None => made(features).into(),
+    }
+}
+
+fn made(features: &Features) -> Value {
     let parts = [
         (features.description, "description", text_value()),
         (features.sensitivity.is_some(), "sensitivity", sensitivity()),

@@ -74,7 +74,7 @@ fn only_models_that_are_held_to_no_schema_are_shown_it() {
         assert_eq!(system.contains(TOOL_NAME), matches!(strategy, Strategy::ForcedTool | Strategy::AutoTool));
         let schema = system.split_once("The JSON Schema of the answer: ").map(|(_, schema)| schema);
         let shown: Option<Value> = schema.map(|schema| serde_json::from_str(schema).unwrap());
-        assert_eq!(shown, is_shown.then(|| prompt.schema.unwrap().schema));
+        assert_eq!(shown, is_shown.then(|| (*prompt.schema.unwrap().schema).clone()));
     }
 }
 
@@ -117,7 +117,7 @@ fn a_callers_own_kind_stands_without_a_meaning() {
 #[test]
 fn the_whole_schema() {
     let schema = build(&everything()).schema.unwrap();
-    insta::assert_snapshot!(serde_json::to_string_pretty(&schema.schema).unwrap());
+    insta::assert_snapshot!(serde_json::to_string_pretty(&*schema.schema).unwrap());
 }
 
 #[test]
@@ -172,4 +172,34 @@ fn the_output_budget_grows_with_what_is_asked() {
     let description = Features { description: true, ..Default::default() };
     assert_eq!(output_budget(&description), 1024);
     assert!(output_budget(&everything()) > output_budget(&description));
+}
+
+#[test]
+fn a_value_is_not_looked_into_for_further_names() {
+    let values = [("a", "{b}"), ("b", "{a}{c")];
+    for (template, text) in
+        [("{a}-{b}{b}", "{b}-{a}{c{a}{c"), ("{c} {", "{c} {"), ("{{a}}", "{{b}}"), ("", ""), ("}{", "}{"), ("no", "no")]
+    {
+        assert_eq!(filled(template, &values), text, "{template}");
+    }
+}
+
+#[test]
+fn a_set_of_features_has_one_schema_made_once() {
+    for set in 0..32_u32 {
+        let on = |bit: u32| set & (1 << bit) != 0;
+        let features = Features {
+            description: on(0),
+            sensitivity: on(1).then(SensitivityRequest::default),
+            labels: on(2).then(LabelsRequest::default),
+            text: on(3),
+            prompt: on(4).then(|| "?".to_owned()),
+            extraction: None,
+        };
+        let (first, again) = (schema::for_features(&features), schema::for_features(&features));
+        assert!(std::ptr::eq(first.text(), again.text()));
+        assert_eq!(serde_json::from_str::<Value>(first.text()).unwrap(), *first);
+        let asked: Vec<_> = features.names().iter().map(|name| name.replace("prompt", "answer")).collect();
+        assert_eq!(first["required"], json!(asked));
+    }
 }

@@ -53,7 +53,7 @@ async fn a_tools_schema_is_open_as_far_as_the_model_needs_it() {
         let mut question = asked(Strategy::ForcedTool);
         id.clone_into(&mut question.model.id);
         if let Some(answer) = &mut question.prompt.schema {
-            answer.schema = schema.clone();
+            answer.schema = schema.clone().into();
         }
         body(&question).await["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"].clone()
     };

@@ -131,7 +131,7 @@ impl<'a> Draft<'a> {
         let prompt = &question.prompt;
         // Prompted JSON has the schema in the words already.
         let apart = prompt.schema.as_ref().filter(|_| question.strategy != Strategy::PromptedJson);
-        let schema = apart.map_or(0, |schema| schema.schema.to_string().len());
+        let schema = apart.map_or(0, |schema| schema.schema.text().len());
         let bytes = prompt.system.as_ref().map_or(0, String::len) + prompt.text.len() + schema;
         // A model without a published rule counts the picture as it likes: a price of the words alone would mislead.
         let prices = self.model.prices.as_ref().filter(|_| self.model.tier.max_visual_tokens.is_some());
