@@ -58,6 +58,10 @@ bench *ARGS:
 bench-pixels *ARGS:
     cargo bench --no-default-features --bench pixels -- {{ ARGS }}
 
+# Instructions of the paths that every request passes, against their baseline
+instructions *ARGS:
+    scripts/check-instructions {{ ARGS }}
+
 # Pictures beside libvips, sharp and Pillow
 compare-pixels *ARGS:
     scripts/compare-pixels {{ ARGS }}

@@ -7,7 +7,7 @@ use std::fmt::{Display, Write as _};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-pub(super) use self::request_body::{Body, HashedBody};
+pub use self::request_body::{Body, HashedBody};
 use super::turns::{Turns, Written, stop_reason, turns};
 use crate::{
     domain::{StopReason, Strategy, Usage},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The body of one call. The picture stands before the text, as Anthropic advises.
-pub(super) fn request(question: &Question) -> Body {
+pub fn request(question: &Question) -> Body {
     let head = format!(
         r#"{{"anthropic_version":"bedrock-2023-05-31","max_tokens":{},"messages":[{{"role":"user","content":[{{"type":"image","source":{{"type":"base64","media_type":"{}","data":""#,
         question.max_output_tokens, question.media_type
@@ -156,7 +156,7 @@ struct Tokens {
 ///
 /// # Errors
 /// [`ModelError::Malformed`] when it is no message.
-pub(super) fn reply(body: &[u8], tool: Option<&str>, upstream_request_id: Option<String>) -> Result<Reply, ModelError> {
+pub fn reply(body: &[u8], tool: Option<&str>, upstream_request_id: Option<String>) -> Result<Reply, ModelError> {
     let message: Message<'_> =
         serde_json::from_slice(body).map_err(|error| ModelError::Malformed { detail: error.to_string() })?;
     let mut written = Written::default();

@@ -5,7 +5,7 @@ mod clients;
 mod converse;
 mod document;
 mod errors;
-mod messages;
+pub mod messages;
 mod refusal;
 mod response_body;
 mod s3;

@@ -27,7 +27,7 @@ const PIECE_BYTES: usize = 3 * 32 * 1024;
 
 /// A body. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(in crate::adapters) struct Body {
+pub struct Body {
     /// What stands before the picture.
     pub(super) head: Bytes,
     /// The picture's file.
@@ -59,7 +59,7 @@ impl Body {
     }
 
     /// The body with its hash, ready to go out. Takes as long as the hash: milliseconds for megabytes.
-    pub(in crate::adapters) fn hashed(self) -> HashedBody {
+    pub fn hashed(self) -> HashedBody {
         HashedBody { sha256: self.sha256(), body: self }
     }
 
@@ -78,7 +78,7 @@ impl Body {
 
 /// A body in place of the one that the SDK would hold as a whole.
 #[derive(Debug)]
-pub(in crate::adapters) struct HashedBody {
+pub struct HashedBody {
     body: Body,
     sha256: String,
 }
