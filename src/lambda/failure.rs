@@ -77,8 +77,8 @@ impl Failure {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let details = pb::Status::decode(status.details()).unwrap_or_default().details;
-        let infos = details.iter().filter(|any| any.type_url.ends_with("/google.rpc.ErrorInfo"));
-        let info = infos.filter_map(|any| pb::ErrorInfo::decode(any.value.as_slice()).ok()).next();
+        let mut infos = details.iter().filter(|any| any.type_url.ends_with("/google.rpc.ErrorInfo"));
+        let info = infos.find_map(|any| pb::ErrorInfo::decode(any.value.as_slice()).ok());
         let reason = info.map_or_else(|| "INTERNAL".to_owned(), |info| info.reason);
         let remedy = remedy(status.code(), &reason);
         let status = pb::Status { code: status.code().into(), message: status.message().to_owned(), details };
@@ -145,9 +145,9 @@ mod tests {
         let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ERRORS.md")).unwrap();
         let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | `"));
         let code = |name: &str| {
-            let all = (0..=16).map(Code::from_i32);
+            let mut all = (0..=16).map(Code::from_i32);
             let spelled = |code: &Code| format!("{code:?}").to_ascii_lowercase();
-            all.into_iter().find(|code| spelled(code) == name.replace('_', "").to_ascii_lowercase())
+            all.find(|code| spelled(code) == name.replace('_', "").to_ascii_lowercase())
         };
         rows.filter_map(|(name, rest)| Some((code(name)?, rest.split_once('`')?.0.to_owned()))).collect()
     }

@@ -77,7 +77,9 @@ fn sent(request: &InvokeRequest) -> String {
 
 async fn guide(environment: &[(&str, &str)], revived: Option<&str>) -> Vec<InvokeRequest> {
     let (s3, bedrock) = stack().await;
-    revived.inspect(|model| bedrock.revive(model));
+    if let Some(model) = revived {
+        bedrock.revive(model);
+    }
     s3.put(BUCKET, KEY, photo("summit.jpeg"));
     let function = Function::start(&s3, &bedrock, environment).await;
     for (event, published) in GUIDE.iter().zip(ANSWERS) {

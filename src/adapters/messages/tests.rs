@@ -167,7 +167,7 @@ fn the_originals_parameters_are_sent_as_they_were_written() {
     let original =
         Question { temperature: Some(0.0), top_p: Some(0.999), top_k: Some(250), ..question(Strategy::AutoTool) };
     let text = String::from_utf8(request(&original)).unwrap();
-    for written in [r#""temperature":0.0"#, r#""top_p":0.999,"#, r#""top_k":250,"#] {
+    for written in [r#""temperature":0.0"#, r#""top_p":0.999}"#, r#""top_k":250,"#] {
         assert!(text.contains(written), "{written} in {text}");
     }
 }
