@@ -6,6 +6,7 @@ Reads the object with boto3, encodes it, asks the model, reads the answer. Serve
 import base64
 import concurrent.futures
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -24,9 +25,10 @@ PROMPT = "Describe the picture."
 HEALTH = "grpc.health.v1.Health"
 SERVING = b"\x08\x01"
 
+REGION = os.environ["AWS_REGION"]
 POOL = botocore.config.Config(max_pool_connections=WORKERS, s3={"addressing_style": "path"})
-s3 = boto3.client("s3", config=POOL)
-bedrock_runtime = boto3.client("bedrock-runtime", config=POOL)
+s3 = boto3.client("s3", region_name=REGION, config=POOL)
+bedrock_runtime = boto3.client("bedrock-runtime", region_name=REGION, config=POOL)
 
 
 def analyze(bucket: str, key: str) -> tuple[str, int]:

@@ -21,12 +21,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     upstream.behave(Behaviour::default())?;
     scenarios::acquaint(&mut setup, &mut upstream).await?;
     let mut figures = Figures { machine: Machine::this(&options), around: setup.around, ..Figures::default() };
-    scenarios::run(&options, &setup, &mut upstream, &mut figures).await?;
+    let outcome = scenarios::run(&options, &setup, &mut upstream, &mut figures).await;
+    // What was measured before a fault is shown, but not published.
     let tables = tables::of(&figures);
     println!("{tables}");
     if let Some(path) = &options.json {
         std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;
     }
+    outcome?;
     if let Some(path) = &options.write {
         report::write(path, "floor", &tables)?;
     }
