@@ -260,7 +260,11 @@ fn a_marker_is_found_wherever_it_lies_among_picture_data() {
                 for mark in [&[][..], &[0xff, 0xd9], &[0xff, 0xff, 0xd0], &[0xff]] {
                     let bytes = [&data[..marker], mark, &data[marker..]].concat();
                     for from in [0, marker / 2, marker] {
-                        assert_eq!(next_marker(&bytes, from), by_bytes(&bytes, from), "{stuffed_every} {length} {marker}");
+                        assert_eq!(
+                            next_marker(&bytes, from),
+                            by_bytes(&bytes, from),
+                            "{stuffed_every} {length} {marker}"
+                        );
                     }
                 }
             }
