@@ -55,7 +55,11 @@ pub fn trace_id() -> Option<String> {
 /// outside a trace.
 pub fn outgoing() -> HashMap<String, String> {
     let mut headers = HashMap::new();
-    Context::map_current(|context| TraceContextPropagator::new().inject_context(context, &mut headers));
+    Context::map_current(|context| {
+        if context.span().span_context().is_valid() {
+            TraceContextPropagator::new().inject_context(context, &mut headers);
+        }
+    });
     headers.retain(|_, value| !value.is_empty());
     headers
 }

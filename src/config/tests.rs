@@ -62,6 +62,12 @@ fn what_bounds_the_preparing_of_pictures_reaches_the_limits() {
 }
 
 #[test]
+fn the_limit_on_pictures_in_progress_adapts_unless_it_is_fixed() {
+    let adapts = |flags: &[&str]| parse(flags).unwrap().config().unwrap().limits.adapts;
+    assert!(adapts(&[]) && adapts(&["--in-flight-limit", "adaptive"]) && !adapts(&["--in-flight-limit", "fixed"]));
+}
+
+#[test]
 fn the_default_model_stands_first_and_only_once() {
     let ids = |flags: &[&str]| {
         let models = parse(flags).unwrap().config().unwrap().models;

@@ -63,7 +63,8 @@ async fn the_files_are_what_the_command_prints() {
         .filter(|name| name.ends_with(".json"))
         .collect();
     let mut made: Vec<String> = commands.iter().map(|(_, file)| file.clone()).collect();
-    (files.sort(), made.sort());
+    files.sort();
+    made.sort();
     assert_eq!(files, made, "every file has its command in deploy/iam/README.md");
     for (arguments, file) in commands {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

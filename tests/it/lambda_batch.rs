@@ -84,7 +84,7 @@ fn key(number: usize) -> String {
 
 /// Every third object has versions, and its newest one is no picture.
 fn version(number: usize) -> Option<&'static str> {
-    (number % 3 == 0).then_some("L4kqtJlcpXroDTDmpUMLUo")
+    number.is_multiple_of(3).then_some("L4kqtJlcpXroDTDmpUMLUo")
 }
 
 /// The number in a key of an object, its result or its claim.
@@ -330,7 +330,7 @@ fn invocations() -> Vec<Work> {
     while !rest.is_empty() {
         let (numbers, more) = rest.split_at(rest.len().min(1 + works.len() % 10));
         let work = Work { numbers: numbers.to_vec(), repeats: 0 };
-        if works.len() % 5 == 0 {
+        if works.len().is_multiple_of(5) {
             works.push(work.clone());
         }
         works.push(work);
@@ -374,7 +374,7 @@ async fn a_manifest_of_a_thousand_objects_ends_with_one_right_result_each() {
 
     // A repeat of a part of it changes nothing, and asks nothing.
     let written: Vec<_> = stack.results().iter().map(|key| stack.s3.object(RESULTS, key).unwrap().etag).collect();
-    let again = (0..OBJECTS).filter(|number| number % 7 == 0).collect::<Vec<_>>();
+    let again = (0..OBJECTS).filter(|number| number.is_multiple_of(7)).collect::<Vec<_>>();
     let works = again.chunks(20).map(|numbers| Work { numbers: numbers.to_vec(), repeats: 0 }).collect();
     let repeated = run(&stack, &kill, works).await;
     for number in again {

@@ -208,14 +208,16 @@ async fn messages_of_a_fifo_queue_keep_their_order() {
 
 #[tokio::test]
 async fn an_asynchronous_event_fails_with_the_reason_so_that_lambda_repeats_it() {
-    let stack = Stack::answering(|number, before| (number == 2 && before == 0).then(Reply::throttled)).await;
-    let function = stack.function_with(&[("SIGHTLINE_MAX_MODEL_ATTEMPTS", "1")]).await;
+    let stack = Stack::start().await;
+    let function = stack.function().await;
+    // As often as the SDK asks.
+    stack.s3.fault_times(3, PHOTOS, "2.png", Failure::SLOW_DOWN);
     let mut event = s3_event("1.png", &stack.put("1.png", 1));
     let other = s3_event("2.png", &stack.put("2.png", 2));
     event["Records"].as_array_mut().unwrap().insert(0, other["Records"][0].clone());
     let invoke = Invoke::new(&event);
-    let error = function.run(invoke.clone()).await.expect_err("a throttled model");
-    assert_eq!(error.reason, "MODEL_THROTTLED");
+    let error = function.run(invoke.clone()).await.expect_err("a store that is busy");
+    assert_eq!(error.reason, "STORAGE_UNAVAILABLE");
     assert_eq!((stack.results().len(), stack.claims().len()), (1, 0), "the other one is done");
     // Lambda repeats it under its id.
     assert_eq!(function.run(invoke).await, Ok(totals(2, 0, 0)));

@@ -175,14 +175,3 @@ async fn the_limit_follows_what_the_model_takes() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
-
-#[tokio::test]
-async fn a_fixed_limit_stays() {
-    let service =
-        Service::with(&["--max-in-flight", "8", "--in-flight-limit", "fixed", "--max-model-attempts", "1"]).await;
-    service.bedrock.answer_with(|_| Reply::throttled());
-    for number in 0..40 {
-        service.analyze(content(&picture(number), describe())).await.unwrap_err();
-    }
-    assert_eq!(limit(&service), 8.0);
-}

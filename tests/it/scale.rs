@@ -36,8 +36,8 @@ const BURNDOWN: u64 = 5;
 const BEST_BUDGET: i32 = (BURNDOWN * ANSWER) as i32;
 /// Seconds from asking the model to its answer.
 const CALL: f64 = 8.0;
-/// Memory of the Lambda function.
-const GIBIBYTES: f64 = 1.0;
+/// Memory of the Lambda function, as deploy/lambda/template.yaml has it.
+const GIBIBYTES: f64 = 1769.0 / 1024.0;
 /// Pictures that one invocation works on at once: `SIGHTLINE_BATCH_CONCURRENCY`, and the batch size of the queue.
 const AT_ONCE: f64 = 8.0;
 /// A round quota of tokens a minute.

@@ -246,6 +246,10 @@ fn segment(bytes: &[u8], at: usize) -> Result<&[u8], ImageError> {
 /// The next marker at or after offset `at`, and the offset behind it. Picture data in between is passed over: there, `ff 00`
 /// is a sample and not a marker. So is garbage between segments, as decoders do.
 pub(super) fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
+    // Of picture data every 256th byte or so is `ff`: whole blocks are passed at once.
+    while is_without_marker(bytes, at) {
+        at += BLOCK;
+    }
     loop {
         at += memchr::memchr(0xff, bytes.get(at..)?)? + 1;
         match bytes.get(at)? {
@@ -254,6 +258,18 @@ pub(super) fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
             marker => return Some((*marker, at + 1)),
         }
     }
+}
+
+/// Bytes that are looked at together.
+const BLOCK: usize = 64;
+
+/// Whether there is a whole block at `at` in which every `ff` is followed by zero. Written so that it becomes a few vector
+/// instructions.
+fn is_without_marker(bytes: &[u8], at: usize) -> bool {
+    let block = |at: usize| bytes.get(at..)?.first_chunk::<BLOCK>();
+    let Some((block, behind)) = block(at).zip(block(at + 1)) else { return false };
+    let marks = |found: u8, (byte, next): (&u8, &u8)| found | (u8::from(*byte == 0xff) & u8::from(*next != 0));
+    block.iter().zip(behind).fold(0, marks) == 0
 }
 
 /// The offset behind the restart marker that must be at `at`.

@@ -235,3 +235,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_marker_is_found_wherever_it_lies_among_picture_data() {
+    let by_bytes = |bytes: &[u8], from: usize| {
+        let mut at = from;
+        while at + 1 < bytes.len() {
+            if bytes[at] == 0xff && bytes[at + 1] != 0 && bytes[at + 1] != 0xff {
+                return Some((bytes[at + 1], at + 2));
+            }
+            at += 1;
+        }
+        None
+    };
+    for stuffed_every in [3, 7, 64, 1000] {
+        for length in [0, 1, 2, 63, 64, 65, 66, 127, 128, 129, 300] {
+            let plain = |i: usize| match i % stuffed_every {
+                0 => 0xff,
+                1 => 0x00,
+                other => u8::try_from(other % 200).unwrap(),
+            };
+            let data: Vec<u8> = (0..length).map(plain).collect();
+            for marker in 0..=length {
+                for mark in [&[][..], &[0xff, 0xd9], &[0xff, 0xff, 0xd0], &[0xff]] {
+                    let bytes = [&data[..marker], mark, &data[marker..]].concat();
+                    for from in [0, marker / 2, marker] {
+                        assert_eq!(
+                            next_marker(&bytes, from),
+                            by_bytes(&bytes, from),
+                            "{stuffed_every} {length} {marker}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ use super::{
     super::{Failure, Remedy},
     Jobs,
     fault::Fault,
-    invalid,
+    field, invalid,
     object::{Malformed, Target, bucket_of_arn},
     question::Question,
     work::{Done, Failures, Work},
@@ -41,12 +41,12 @@ impl Jobs<'_> {
     /// # Errors
     /// An event that cannot be answered task by task.
     pub(super) async fn batch(&self, event: &Value) -> Result<Value, Failure> {
-        let version = event["invocationSchemaVersion"].as_str().unwrap_or_default();
+        let version = field(event, "invocationSchemaVersion").as_str().unwrap_or_default();
         if !matches!(version, "1.0" | "2.0") {
             return Err(invalid("invocationSchemaVersion is neither 1.0 nor 2.0"));
         }
         let tasks = tasks(event)?;
-        let question = Question::of_a_job(self.handler, &event["job"]["userArguments"]);
+        let question = Question::of_a_job(self.handler, field(field(event, "job"), "userArguments"));
         let answers = stream::iter(&tasks)
             .map(|task| self.answer(task, &question))
             .buffered(self.handler.concurrency())
@@ -56,7 +56,7 @@ impl Jobs<'_> {
         Ok(json!({
             "invocationSchemaVersion": version,
             "treatMissingKeysAs": "TemporaryFailure",
-            "invocationId": event["invocationId"].as_str().unwrap_or_default(),
+            "invocationId": field(event, "invocationId").as_str().unwrap_or_default(),
             "results": results,
         }))
     }
@@ -88,7 +88,7 @@ impl Jobs<'_> {
 
 /// The tasks of an event, each id once. One without an id cannot be answered: S3 repeats what has no answer.
 fn tasks(event: &Value) -> Result<Vec<Task<'_>>, Failure> {
-    let listed = event["tasks"].as_array().filter(|tasks| !tasks.is_empty());
+    let listed = field(event, "tasks").as_array().filter(|tasks| !tasks.is_empty());
     let listed = listed.ok_or_else(|| invalid("tasks is no list, or an empty one"))?;
     if listed.len() > MAX_TASKS {
         return Err(invalid(format!("it has more than {MAX_TASKS} tasks")));
@@ -96,7 +96,7 @@ fn tasks(event: &Value) -> Result<Vec<Task<'_>>, Failure> {
     let mut tasks: Vec<Task<'_>> = Vec::with_capacity(listed.len());
     let mut places = HashMap::new();
     for task in listed {
-        let Some(id) = task["taskId"].as_str().filter(|id| !id.is_empty()) else {
+        let Some(id) = field(task, "taskId").as_str().filter(|id| !id.is_empty()) else {
             tracing::warn!("a task of S3 Batch Operations has no taskId");
             continue;
         };
@@ -119,7 +119,7 @@ fn tasks(event: &Value) -> Result<Vec<Task<'_>>, Failure> {
 }
 
 fn target(task: &Value) -> Result<Target, Malformed> {
-    let text = |name: &str| match &task[name] {
+    let text = |name: &str| match field(task, name) {
         Value::String(text) => Ok(Some(text.as_str())),
         Value::Null => Ok(None),
         _ => Err(Malformed::new(format!("{name} is no text"))),

@@ -187,4 +187,36 @@ mod tests {
         let there = Stored { body, ..stored("", None) };
         assert!(is_mine(&there, "n") && !is_mine(&there, "m"));
     }
+
+    /// Lifecycle rules know sizes but no endings of keys: the template's takes away what is smaller than any result.
+    #[test]
+    fn the_templates_lifecycle_rule_takes_away_claims_and_no_results() {
+        use crate::{cli::json, lambda::Failure, proto::analyze_many_result::Outcome};
+        let template = include_str!("../../../deploy/lambda/template.yaml");
+        let limit = template.split_once("ObjectSizeLessThan: \"").and_then(|(_, rest)| rest.split_once('"')).unwrap().0;
+        let limit: usize = limit.parse().unwrap();
+        let id = uuid::Uuid::nil().to_string();
+        let claim = document(&id, &id, SystemTime::now());
+        assert!(claim.body.len() < limit, "a claim has {} bytes", claim.body.len());
+        let smallest = [
+            Outcome::Error(
+                Failure::new(tonic::Code::NotFound, "X", "", crate::lambda::Remedy::Nothing).status().clone(),
+            ),
+            Outcome::Analysis(crate::proto::ImageAnalysis {
+                request_id: id,
+                image: Some(crate::proto::ImageInfo { width: 1, height: 1, ..Default::default() }),
+                usage: Some(crate::proto::Usage { input_token_count: 1, ..Default::default() }),
+                ..Default::default()
+            }),
+        ];
+        for outcome in smallest {
+            let result = crate::proto::AnalyzeManyResult {
+                item_id: "k".to_owned(),
+                outcome: Some(outcome),
+                ..Default::default()
+            };
+            let line = json::line("s3://bkt/k", None, &result).unwrap();
+            assert!(line.len() > limit, "{line}");
+        }
+    }
 }

@@ -49,6 +49,12 @@ pub async fn handle(handler: &Handler, kind: JobKind, event: Value, invocation: 
     }
 }
 
+/// A field of JSON that may hold anything; null where there is none.
+fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
+    static NULL: Value = Value::Null;
+    value.get(name).unwrap_or(&NULL)
+}
+
 /// An event that is not as its sender makes it.
 fn invalid(what: impl std::fmt::Display) -> Failure {
     let message = format!("The event is not as AWS sends it: {what}.");

@@ -8,7 +8,7 @@ use super::{
     super::{Failure, Remedy},
     Jobs,
     fault::Fault,
-    invalid,
+    field, invalid,
     object::{Malformed, Target},
     question::Question,
     work::{Done, Failures, Work},
@@ -79,14 +79,14 @@ pub(super) async fn record_done(work: &Work<'_>, record: &Record) -> Result<Done
 
 /// What the records of an event ask for.
 pub(super) fn records(event: &Value) -> Result<Vec<Record>, Malformed> {
-    if event["Event"] == "s3:TestEvent" {
+    if field(event, "Event") == "s3:TestEvent" {
         return Ok(vec![Ok(None)]);
     }
     if event.get("detail-type").is_some() {
         return Ok(vec![event_bridge(event)]);
     }
     let records =
-        event["Records"].as_array().ok_or_else(|| Malformed::new("it has neither Records nor detail-type"))?;
+        field(event, "Records").as_array().ok_or_else(|| Malformed::new("it has neither Records nor detail-type"))?;
     if records.len() > MAX_RECORDS {
         return Err(Malformed::new(format!("it has more than {MAX_RECORDS} records")));
     }
@@ -95,38 +95,38 @@ pub(super) fn records(event: &Value) -> Result<Vec<Record>, Malformed> {
 
 /// A record of an S3 event notification, whose key is URL-encoded. Versions of the event that S3 makes later add fields.
 fn s3_record(record: &Value) -> Record {
-    if record["eventSource"] != "aws:s3" {
+    if field(record, "eventSource") != "aws:s3" {
         return Err(Malformed::new("a record's eventSource is not aws:s3"));
     }
-    let name = text(&record["eventName"], "eventName")?.unwrap_or_default();
+    let name = text(field(record, "eventName"), "eventName")?.unwrap_or_default();
     // Events without a test are said without `s3:` in front; configurations have it.
     if !name.trim_start_matches("s3:").starts_with("ObjectCreated:") {
         return Ok(None);
     }
-    let (bucket, object) = (&record["s3"]["bucket"], &record["s3"]["object"]);
+    let (bucket, object) = (field(field(record, "s3"), "bucket"), field(field(record, "s3"), "object"));
     Target::encoded(
-        required(&bucket["name"], "s3.bucket.name")?,
-        required(&object["key"], "s3.object.key")?,
-        text(&object["versionId"], "s3.object.versionId")?,
-        text(&object["eTag"], "s3.object.eTag")?,
+        required(field(bucket, "name"), "s3.bucket.name")?,
+        required(field(object, "key"), "s3.object.key")?,
+        text(field(object, "versionId"), "s3.object.versionId")?,
+        text(field(object, "eTag"), "s3.object.eTag")?,
     )
     .map(Some)
 }
 
 /// An event of EventBridge, which writes keys as they are.
 fn event_bridge(event: &Value) -> Record {
-    if event["source"] != "aws.s3" {
+    if field(event, "source") != "aws.s3" {
         return Err(Malformed::new("its source is not aws.s3"));
     }
-    if event["detail-type"] != "Object Created" {
+    if field(event, "detail-type") != "Object Created" {
         return Ok(None);
     }
-    let (bucket, object) = (&event["detail"]["bucket"], &event["detail"]["object"]);
+    let (bucket, object) = (field(field(event, "detail"), "bucket"), field(field(event, "detail"), "object"));
     Target::literal(
-        required(&bucket["name"], "detail.bucket.name")?,
-        required(&object["key"], "detail.object.key")?,
-        text(&object["version-id"], "detail.object.version-id")?,
-        text(&object["etag"], "detail.object.etag")?,
+        required(field(bucket, "name"), "detail.bucket.name")?,
+        required(field(object, "key"), "detail.object.key")?,
+        text(field(object, "version-id"), "detail.object.version-id")?,
+        text(field(object, "etag"), "detail.object.etag")?,
     )
     .map(Some)
 }

@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Asked, Handler, Remedy};
-use super::fault::Fault;
+use super::{
+    super::{Asked, Handler, Remedy},
+    fault::Fault,
+    field,
+};
 use crate::proto::{self, AnalysisOptions, AnalyzeImageRequest, image_source::Source, json as form};
 
 /// Hex digits that tell one question from another in a key.
@@ -71,7 +74,7 @@ fn argument(arguments: &Value, name: &str) -> Result<Option<Value>, Fault> {
             format!("The user argument {name} is no JSON object in a text, such as \"{{\\\"text\\\":{{}}}}\".");
         Fault::question(&message, Remedy::Nothing)
     };
-    match &arguments[name] {
+    match field(arguments, name) {
         Value::Null => Ok(None),
         Value::String(text) => {
             let value: Value = serde_json::from_str(text).map_err(|_| wrong())?;

@@ -9,7 +9,7 @@ use super::{
     super::{Failure, Remedy},
     Jobs,
     fault::Fault,
-    invalid,
+    field, invalid,
     notification::{Record, record_done, records},
     object::Malformed,
     question::Question,
@@ -86,7 +86,7 @@ async fn message_done(work: &Work<'_>, message: &Message<'_>) -> Result<(), Faul
 
 /// The messages by their group, in their order; without one, each message is its own.
 fn groups(event: &Value) -> Result<Vec<Vec<Message<'_>>>, Failure> {
-    let listed = event["Records"].as_array().ok_or_else(|| invalid("Records is no list"))?;
+    let listed = field(event, "Records").as_array().ok_or_else(|| invalid("Records is no list"))?;
     if listed.len() > MAX_MESSAGES {
         return Err(invalid(format!("it has more than {MAX_MESSAGES} messages")));
     }
@@ -94,11 +94,11 @@ fn groups(event: &Value) -> Result<Vec<Vec<Message<'_>>>, Failure> {
     let mut places: HashMap<&str, usize> = HashMap::new();
     for record in listed {
         // Without an id nothing can be said of a message but of the batch.
-        let id = record["messageId"].as_str().filter(|id| !id.is_empty());
+        let id = field(record, "messageId").as_str().filter(|id| !id.is_empty());
         let id = id.ok_or_else(|| invalid("a message has no messageId"))?;
-        let message = Message { id, records: body(&record["body"]) };
-        let is_fifo = record["eventSourceARN"].as_str().is_some_and(|arn| arn.ends_with(".fifo"));
-        let group = record["attributes"]["MessageGroupId"].as_str().filter(|_| is_fifo);
+        let message = Message { id, records: body(field(record, "body")) };
+        let is_fifo = field(record, "eventSourceARN").as_str().is_some_and(|arn| arn.ends_with(".fifo"));
+        let group = field(field(record, "attributes"), "MessageGroupId").as_str().filter(|_| is_fifo);
         match group.and_then(|group| groups.get_mut(*places.get(group)?)) {
             Some(group) => group.push(message),
             None => {
@@ -113,7 +113,7 @@ fn groups(event: &Value) -> Result<Vec<Vec<Message<'_>>>, Failure> {
 /// What a message's body asks for: an event of S3 or EventBridge, as it is or as the message of an SNS notification.
 fn body(body: &Value) -> Result<Vec<Record>, Malformed> {
     let event = parsed(body.as_str().ok_or_else(|| Malformed::new("the body is no text"))?)?;
-    match (&event["Type"], &event["Message"]) {
+    match (field(&event, "Type"), field(&event, "Message")) {
         (Value::String(kind), Value::String(message)) if kind == "Notification" => records(&parsed(message)?),
         _ => records(&event),
     }

@@ -38,18 +38,18 @@ pub struct Incoming<S, R> {
 /// An item that was let in and has its place.
 pub(super) struct Admitted {
     pub(super) task: Box<Task>,
-    pub(super) slot: Slot,
+    pub(super) slot: Box<Slot>,
     pub(super) pass: Box<dyn Pass>,
 }
 
 /// The work of an item.
 pub(super) async fn work(
     analyzer: Arc<Analyzer>,
-    slot: Slot,
+    slot: Box<Slot>,
     pass: Box<dyn Pass>,
     job: Job,
 ) -> Result<Analysis, Failed> {
-    let outcome = analyzer.analyze_in(slot, job).await;
+    let outcome = analyzer.analyze_in(*slot, job).await;
     pass.charge(outcome.as_ref().map_or_else(|failed| &failed.usage, |analysis| &analysis.usage));
     outcome
 }

@@ -181,7 +181,7 @@ impl<R: Send> Intake<R> {
             Ok(slot)
         };
         match admitted.await {
-            Ok(slot) => Work::Begin(Admitted { task: Box::new(task), slot, pass }),
+            Ok(slot) => Work::Begin(Admitted { task: Box::new(task), slot: Box::new(slot), pass }),
             Err(error) => Work::Fail(Failure::Failed(error)),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{BinaryHeap, VecDeque},
 };
 
 use super::super::*;
@@ -81,12 +81,13 @@ struct Simulation<'a> {
     in_flight: usize,
     /// Of [`Upstream::Servers`]: who is served until when, by a number; and who waits.
     served: BinaryHeap<Reverse<(u64, u64)>>,
-    calls: HashMap<u64, Call>,
+    /// All calls, by their number.
+    begun: Vec<Call>,
     waiting: VecDeque<u64>,
-    /// Of [`Upstream::Cores`]: what is left of each.
-    shared: Vec<(u64, f64)>,
+    /// Of [`Upstream::Cores`]: what a call that was there from the beginning would have been given, and when others have enough.
+    given: f64,
+    shared: BinaryHeap<Reverse<(u64, u64)>>,
     tokens: f64,
-    next: u64,
     outcome: Outcome,
 }
 
@@ -99,11 +100,11 @@ impl World {
             now: 0.0,
             in_flight: 0,
             served: BinaryHeap::new(),
-            calls: Default::default(),
+            begun: Vec::new(),
             waiting: Default::default(),
-            shared: Vec::new(),
+            given: 0.0,
+            shared: BinaryHeap::new(),
             tokens: 0.0,
-            next: 0,
             outcome: Outcome::default(),
         };
         simulation.run();
@@ -141,10 +142,9 @@ impl Simulation<'_> {
 
     fn departure(&self) -> f64 {
         match self.world.upstream {
-            Upstream::Cores(_) => {
-                let least = self.shared.iter().map(|(_, left)| *left).fold(f64::INFINITY, f64::min);
-                self.now + least / self.speed()
-            }
+            Upstream::Cores(_) => self.shared.peek().map_or(f64::INFINITY, |Reverse((nanos, _))| {
+                self.now + (*nanos as f64 / 1e9 - self.given).max(0.0) / self.speed()
+            }),
             _ => self.served.peek().map_or(f64::INFINITY, |Reverse((nanos, _))| *nanos as f64 / 1e9),
         }
     }
@@ -156,10 +156,8 @@ impl Simulation<'_> {
     }
 
     fn pass(&mut self, to: f64) {
-        let (speed, time) = (self.speed(), to - self.now);
-        for (_, left) in &mut self.shared {
-            *left -= speed * time;
-        }
+        let time = to - self.now;
+        self.given += self.speed() * time;
         if let Upstream::Quota(rate) = self.world.upstream {
             self.tokens = (self.tokens + rate * time).min(rate / 10.0);
         }
@@ -198,14 +196,13 @@ impl Simulation<'_> {
         self.in_flight += 1;
         let used = self.used();
         let begun = self.limiter.begin(moment(self.now), used);
-        let (id, call) = (self.next, Call { at: self.now, kind, work, begun, throttled: false });
-        self.next += 1;
-        self.calls.insert(id, call);
+        let id = self.begun.len() as u64;
+        self.begun.push(Call { at: self.now, kind, work, begun, throttled: false });
         match self.world.upstream {
             _ if mean == THROTTLED => self.throttle(id),
             Upstream::Servers(count) if self.served.len() >= count => self.waiting.push_back(id),
             Upstream::Servers(_) => self.serve(id, work),
-            Upstream::Cores(_) => self.shared.push((id, work)),
+            Upstream::Cores(_) => self.shared.push(Reverse((((self.given + work) * 1e9) as u64, id))),
             Upstream::Quota(_) if self.tokens < 1.0 => self.throttle(id),
             Upstream::Quota(_) => {
                 self.tokens -= 1.0;
@@ -216,7 +213,7 @@ impl Simulation<'_> {
 
     /// Told at once that there are too many, it stays a while and then leaves.
     fn throttle(&mut self, id: u64) {
-        self.calls.get_mut(&id).unwrap().throttled = true;
+        self.begun[id as usize].throttled = true;
         self.serve(id, PATIENCE);
     }
 
@@ -226,17 +223,14 @@ impl Simulation<'_> {
 
     fn depart(&mut self) {
         let id = match self.world.upstream {
-            Upstream::Cores(_) => {
-                let least = (0..self.shared.len()).min_by(|a, b| self.shared[*a].1.total_cmp(&self.shared[*b].1));
-                self.shared.swap_remove(least.unwrap()).0
-            }
+            Upstream::Cores(_) => self.shared.pop().unwrap().0.1,
             _ => self.served.pop().unwrap().0.1,
         };
         if let Some(next) = self.waiting.pop_front() {
-            let work = self.calls[&next].work;
+            let work = self.begun[next as usize].work;
             self.serve(next, work);
         }
-        let call = self.calls.remove(&id).unwrap();
+        let call = self.begun[id as usize];
         let used = self.used();
         self.in_flight -= 1;
         let took = self.now - call.at;
