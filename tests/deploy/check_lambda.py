@@ -293,7 +293,7 @@ class Keeping(unittest.TestCase):
 class Package(unittest.TestCase):
     def test_the_template_takes_what_the_script_builds(self):
         code = (TEMPLATE.parent / yaml.load(TEMPLATE.read_text(), Loader)["Resources"]["Function"]["Properties"]["Code"]).resolve()
-        self.assertEqual(code, ROOT / "target" / "lambda" / "sightline.zip")
+        self.assertEqual(code, (ROOT / "target" / "lambda" / "sightline.zip").resolve())
         self.assertIn("target/lambda/sightline.zip", (ROOT / "scripts" / "build-lambda").read_text())
 
 
