@@ -74,15 +74,11 @@ impl Evidence {
 
     /// What it costs at least, chance left aside.
     pub(super) fn sure_strain(&self) -> f64 {
-        let throttled = (self.throttled - SURE * self.throttled.sqrt()).max(0.0);
-        self.sure_slowness() * attempts(throttled, self.answered)
-    }
-
-    /// What it costs at least in time of a place, chance left aside.
-    pub(super) fn sure_slowness(&self) -> f64 {
         let mean = self.slowness();
         let variance = (self.sum_of_squares / self.compared.max(1.0) - mean * mean).max(0.0);
-        (mean - SURE * (variance / self.compared.max(1.0)).sqrt()).max(1.0)
+        let slow = mean - SURE * (variance / self.compared.max(1.0)).sqrt();
+        let throttled = (self.throttled - SURE * self.throttled.sqrt()).max(0.0);
+        slow.max(1.0) * attempts(throttled, self.answered)
     }
 
     fn slowness(&self) -> f64 {

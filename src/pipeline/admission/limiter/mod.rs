@@ -14,8 +14,7 @@
 //! 3. A server that refuses calls tries now and then whether fewer at once would be as many in the end. What was first seen
 //!    under load, or crept up on it, is found out so (Envoy and BBR do the same).
 //!
-//! Nothing of this happens while less than half of the limit is used: then the limit goes back to the most. Where calls are quick,
-//! a trial costs next to nothing, and a few dozen in progress are enough for one.
+//! Nothing of this happens while less than half of the limit is used: then the limit goes back to the most.
 
 mod classes;
 mod evidence;
@@ -35,7 +34,7 @@ const LONG_WINDOW: Duration = Duration::from_secs(1);
 const TOO_MUCH: f64 = 1.3;
 const FAR_TOO_MUCH: f64 = 2.0;
 const AIM: f64 = 1.2;
-/// The least and the most that a cut leaves of the limit; of a few calls, the least that it leaves of these.
+/// The most and the least that a cut leaves.
 const CUT: (f64, f64) = (0.3, 0.75);
 /// What a trial without a cause leaves.
 const PROBE: f64 = 0.6;
@@ -54,9 +53,6 @@ const CLEAR: f64 = 0.85;
 const PRESSED: f64 = 0.1;
 /// The part of the limit that must be used for it to change, and from which on it is used up.
 const BUSY: f64 = 0.5;
-/// So many calls in progress will do, if those in progress are over within that many seconds.
-const SOME: f64 = 24.0;
-const QUICK: f64 = 1.0;
 const FULL: f64 = 0.9;
 /// In what time an unused limit goes back to the most, in seconds, and throttling that did not come of us is forgotten.
 const RELAX: f64 = 10.0;
@@ -107,9 +103,8 @@ struct Window {
     since: Duration,
     /// The largest part of the limit that was used.
     peak: f64,
-    /// Calls that began, calls that were over, and calls that were refused.
+    /// Calls that began, and calls that were refused.
     begun: u32,
-    ended: u32,
     refused: u32,
 }
 
@@ -175,7 +170,6 @@ impl Limiter {
     /// A call is over, while `used` of the limit is taken, its own place included; `throttled` of its attempts were too many
     /// for a model.
     pub(super) fn ended(&mut self, now: Duration, used: f64, begun: Begun, throttled: u32, end: End) {
-        self.window.ended += 1;
         if begun.round == self.round {
             let after = |paused| now.saturating_sub(begun.at).saturating_sub(paused).as_secs_f64();
             if throttled > 0 {
@@ -224,21 +218,18 @@ impl Limiter {
         if time < WINDOW || (time < LONG_WINDOW && !is_enough) {
             return;
         }
-        let Window { peak, refused, begun, ended, .. } =
+        let Window { peak, refused, begun, .. } =
             std::mem::replace(&mut self.window, Window { since: now, ..Window::default() });
         let seconds = time.as_secs_f64();
-        // By Little's law.
-        let is_quick = peak * self.limit * seconds < QUICK * f64::from(ended);
-        let busy = if is_quick { BUSY.min(SOME / self.limit) } else { BUSY };
         self.tolerated = 1.0 + (self.tolerated - 1.0) * (-seconds / FORGIVE).exp();
-        if peak < busy && refused == 0 {
+        if peak < BUSY && refused == 0 {
             self.relax(now, seconds);
         } else if let Some(trial) = &self.trial {
             if trial.ended + trial.cohort / STRAGGLERS >= trial.cohort {
                 self.judge(now);
             }
-        } else if is_enough && self.is_strained(peak < BUSY) {
-            self.cut(now, peak < BUSY);
+        } else if is_enough && self.is_strained() {
+            self.cut(now);
         } else if refused > 0 || peak >= FULL {
             let may_probe = is_enough && f64::from(refused) > f64::from(begun) * PRESSED;
             self.press_on(now, may_probe);
@@ -250,11 +241,8 @@ impl Limiter {
 
     /// Whether there is certainly too much strain, twice in a row unless it is great: of thousands of windows some look bad by
     /// chance.
-    ///
-    /// Throttling of the few has seldom to do with their number.
-    fn is_strained(&mut self, by_few: bool) -> bool {
-        let sure = if by_few { self.evidence.sure_slowness() } else { self.evidence.sure_strain() };
-        let strain = sure / self.tolerated;
+    fn is_strained(&mut self) -> bool {
+        let strain = self.evidence.sure_strain() / self.tolerated;
         let was_strained = std::mem::replace(&mut self.was_strained, strain > TOO_MUCH);
         strain > FAR_TOO_MUCH || (was_strained && strain > TOO_MUCH)
     }
@@ -276,11 +264,10 @@ impl Limiter {
     }
 
     /// What would suffice by Little's law, and a little more.
-    fn cut(&mut self, now: Duration, of_few: bool) {
+    fn cut(&mut self, now: Duration) {
         let strain = self.strain(&self.evidence).max(1.0);
-        let places = self.evidence.places().min(self.limit);
-        let least = if of_few { places } else { self.limit } * CUT.0;
-        let to = (places / strain * AIM).clamp(least, self.limit * CUT.1);
+        let enough = self.evidence.places().min(self.limit) / strain * AIM;
+        let to = enough.clamp(self.limit * CUT.0, self.limit * CUT.1);
         self.try_out(now, to, false);
     }
 
