@@ -200,7 +200,9 @@ mod tests {
         assert!(claim.body.len() < limit, "a claim has {} bytes", claim.body.len());
         let smallest = [
             Outcome::Error(
-                Failure::new(tonic::Code::NotFound, "GONE", "It is gone.", crate::lambda::Remedy::Nothing).status().clone(),
+                Failure::new(tonic::Code::NotFound, "GONE", "It is gone.", crate::lambda::Remedy::Nothing)
+                    .status()
+                    .clone(),
             ),
             Outcome::Analysis(crate::proto::ImageAnalysis {
                 request_id: id,
