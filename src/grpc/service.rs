@@ -155,8 +155,9 @@ pub(crate) struct Extras {
 
 impl Extras {
     fn add_to(self, options: &mut Options) {
-        let Self { top_p, top_k, response_body } = self;
-        *options = Options { top_p, top_k, include_response_body: response_body, ..options.clone() };
+        options.top_p = self.top_p;
+        options.top_k = self.top_k;
+        options.include_response_body = self.response_body;
     }
 }
 

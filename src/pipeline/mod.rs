@@ -187,19 +187,10 @@ impl Analyzer {
         &self.admission
     }
 
-    /// Analyzes one picture, if there is room for it now.
-    ///
-    /// # Errors
-    /// Why not, by what it means to the caller, with what was used up.
-    pub async fn analyze(&self, job: Job) -> Result<Analysis, Failed> {
-        let slot = self.admission.try_enter()?;
-        self.analyze_in(slot, job).await
-    }
-
     /// Analyzes one picture in a place that was taken for it.
     ///
     /// # Errors
-    /// As [`Self::analyze`].
+    /// Why not, by what it means to the caller, with what was used up.
     pub async fn analyze_in(&self, slot: Slot, mut job: Job) -> Result<Analysis, Failed> {
         let model = self.profile(job.options.model.as_deref())?;
         let unsupported = asking::unsupported(&job.features, &model)?;
