@@ -18,6 +18,7 @@
 
 mod classes;
 mod evidence;
+mod surge;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use classes::Classes;
 use evidence::Evidence;
+use surge::Surge;
 
 /// How often the limit changes at most.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -73,6 +75,7 @@ pub(super) struct Limiter {
     was_strained: bool,
     /// Strain that no trial was able to lower, through throttling.
     tolerated: f64,
+    surge: Surge,
     next_probe: Duration,
     pause: Duration,
 }
@@ -142,6 +145,7 @@ impl Limiter {
             trial: None,
             was_strained: false,
             tolerated: 1.0,
+            surge: Surge::default(),
             next_probe: Duration::ZERO,
             pause: FIRST_PAUSE,
         }
@@ -156,6 +160,7 @@ impl Limiter {
     pub(super) fn begin(&mut self, now: Duration, used: f64) -> Begun {
         self.turn(now, used);
         self.window.begun += 1;
+        self.surge.came();
         let trial = self.trial.as_mut().filter(|trial| trial.begun < trial.cohort);
         let in_cohort = trial.map(|trial| trial.begun += 1).is_some();
         Begun { at: now, places: used * self.limit, round: self.round, in_cohort }
@@ -164,6 +169,7 @@ impl Limiter {
     /// A call was refused, since the limit is used up.
     pub(super) fn refused(&mut self, now: Duration) {
         self.window.refused += 1;
+        self.surge.came();
         self.turn(now, 1.0);
     }
 
@@ -195,6 +201,10 @@ impl Limiter {
     fn answered(&mut self, now: Duration, used: f64, begun: Begun, kind: u64, took: f64) {
         let ratio = self.classes.ratio(kind, took);
         self.learn(begun, |evidence| evidence.answered(begun.places, ratio));
+        if let Some(ratio) = ratio {
+            self.surge.ended(now, took, ratio);
+            self.stem(now, used * self.limit);
+        }
         if self.trial.is_none() {
             let busy = self.window.refused > 0 || self.window.peak.max(used) >= FULL;
             self.classes.take_in(now, kind, took);
@@ -221,6 +231,7 @@ impl Limiter {
         let Window { peak, refused, begun, .. } =
             std::mem::replace(&mut self.window, Window { since: now, ..Window::default() });
         let seconds = time.as_secs_f64();
+        self.surge.get_used_to(seconds, begun.saturating_add(refused), peak * self.limit);
         self.tolerated = 1.0 + (self.tolerated - 1.0) * (-seconds / FORGIVE).exp();
         if peak < BUSY && refused == 0 {
             self.relax(now, seconds);
@@ -263,15 +274,26 @@ impl Limiter {
         self.next_probe = now + CALM_PAUSE;
     }
 
+    /// Cuts the limit when a flood comes in, though most of its places may be free still.
+    fn stem(&mut self, now: Duration, places: f64) {
+        if self.trial.is_none()
+            && let Some(enough) = self.surge.enough(places)
+        {
+            let strain = places / enough.max(1.0);
+            self.try_out(now, enough * AIM, (places, strain), false);
+        }
+    }
+
     /// What would suffice by Little's law, and a little more.
     fn cut(&mut self, now: Duration) {
         let strain = self.strain(&self.evidence).max(1.0);
         let enough = self.evidence.places().min(self.limit) / strain * AIM;
         let to = enough.clamp(self.limit * CUT.0, self.limit * CUT.1);
-        self.try_out(now, to, false);
+        let seen = (self.evidence.places(), self.strain(&self.evidence));
+        self.try_out(now, to, seen, false);
     }
 
-    fn try_out(&mut self, now: Duration, limit: f64, is_probe: bool) {
+    fn try_out(&mut self, now: Duration, limit: f64, (places, strain): (f64, f64), is_probe: bool) {
         let limit = limit.max(self.floor);
         if limit >= self.limit {
             return;
@@ -279,8 +301,8 @@ impl Limiter {
         self.trial = Some(Trial {
             since: now,
             limit: self.limit,
-            places: self.evidence.places(),
-            strain: self.strain(&self.evidence),
+            places,
+            strain,
             is_probe,
             cohort: limit.clamp(COHORT.0, COHORT.1) as u32,
             begun: 0,
@@ -289,6 +311,7 @@ impl Limiter {
         });
         self.limit = limit;
         self.round = self.round.wrapping_add(1);
+        self.surge.restart();
         self.classes.restart(now);
         self.evidence = Evidence::default();
     }
@@ -325,7 +348,8 @@ impl Limiter {
     /// More calls come than may, and no harm is seen.
     fn press_on(&mut self, now: Duration, may_probe: bool) {
         if may_probe && now >= self.next_probe && self.limit > self.floor {
-            self.try_out(now, self.limit * PROBE, true);
+            let seen = (self.evidence.places(), self.strain(&self.evidence));
+            self.try_out(now, self.limit * PROBE, seen, true);
         } else if self.strain(&self.evidence) < AIM {
             self.limit = (self.limit + self.limit.sqrt()).min(self.most);
         }
