@@ -18,6 +18,9 @@ use sightline::{
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Typed image analysis over gRPC: pictures in Amazon S3, vision models on Amazon Bedrock.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 110)]

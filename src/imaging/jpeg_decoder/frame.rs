@@ -61,6 +61,8 @@ pub(super) struct Segments {
     /// The Adobe segment's colour transform.
     pub(super) adobe_transform: Option<u8>,
     pub(super) has_jfif: bool,
+    /// Huffman tables are checked, and not made: nothing will be decoded with them.
+    pub(super) is_for_look: bool,
 }
 
 impl Segments {
@@ -89,10 +91,14 @@ impl Segments {
             let total = counts.iter().map(|count| usize::from(*count)).sum();
             let (symbols, rest) = rest.split_at_checked(total).ok_or_else(short)?;
             let is_dc = class_and_place >> 4 == 0;
+            body = rest;
             let tables = if is_dc { &mut self.dc } else { &mut self.ac };
             let table = tables.get_mut(usize::from(class_and_place & 15)).ok_or_else(wrong)?;
-            *table = Some(Table::new(counts, symbols, is_dc)?);
-            body = rest;
+            if self.is_for_look {
+                Table::check(counts, symbols, is_dc)?;
+            } else {
+                *table = Some(Table::new(counts, symbols, is_dc)?);
+            }
         }
         Ok(())
     }

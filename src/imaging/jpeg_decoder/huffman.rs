@@ -147,37 +147,33 @@ impl Table {
     ///
     /// Damage, when there are more codes than bits can tell apart, or a symbol that no 8-bit picture has.
     pub(super) fn new(counts: &[u8; 16], symbols: &[u8], is_dc: bool) -> Result<Self, ImageError> {
-        let wrong = || ImageError::corrupt("a Huffman table of the JPEG is not possible");
-        if symbols.iter().any(|symbol| is_dc && *symbol > 11 || symbol & 15 > 14) {
-            return Err(wrong());
-        }
+        let (ends, offsets) = codes(counts, symbols, is_dc)?;
         let mut table = Self {
             look: Box::new([Symbol(0); 1 << LOOK]),
             bytes: Box::new([(0, 0); 1 << LOOK]),
-            ends: [0; 17],
-            offsets: [0; 17],
+            ends,
+            offsets,
             symbols: symbols.to_vec(),
             is_dc,
         };
-        let (mut ends, mut offsets) = ([0; 17], [0; 17]);
-        let (mut code, mut place) = (0_u32, 0_usize);
-        for ((length, count), (end, offset)) in (1..).zip(counts).zip(ends.iter_mut().zip(&mut offsets).skip(1)) {
-            let count = usize::from(*count);
-            *offset = place as i32 - code as i32;
-            for symbol in symbols.get(place..place + count).ok_or_else(wrong)? {
-                if length <= LOOK {
-                    table.fill(code, length, *symbol);
-                }
+        let (mut code, mut rest) = (0_u32, symbols.iter());
+        for (length, count) in (1..=LOOK).zip(counts) {
+            for symbol in rest.by_ref().take(usize::from(*count)) {
+                table.fill(code, length, *symbol);
                 code += 1;
             }
-            if code > 1 << length {
-                return Err(wrong());
-            }
-            place += count;
-            *end = code << (16 - length);
             code <<= 1;
         }
-        Ok(Self { ends, offsets, ..table })
+        Ok(table)
+    }
+
+    /// Whether [`Self::new`] could make a table of that, at a small part of the cost.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(super) fn check(counts: &[u8; 16], symbols: &[u8], is_dc: bool) -> Result<(), ImageError> {
+        codes(counts, symbols, is_dc).map(|_| ())
     }
 
     /// The symbol that the next bits begin with. At least 32 bits must be ready.
@@ -235,6 +231,27 @@ impl Table {
             *bytes = (length as u8, byte);
         }
     }
+}
+
+/// For each code length the end and the offset, as [`Table`] has them.
+fn codes(counts: &[u8; 16], symbols: &[u8], is_dc: bool) -> Result<([u32; 17], [i32; 17]), ImageError> {
+    let wrong = || ImageError::corrupt("a Huffman table of the JPEG is not possible");
+    if symbols.iter().any(|symbol| is_dc && *symbol > 11 || symbol & 15 > 14) {
+        return Err(wrong());
+    }
+    let (mut ends, mut offsets) = ([0; 17], [0; 17]);
+    let (mut code, mut place) = (0_u32, 0_usize);
+    for ((length, count), (end, offset)) in (1..).zip(counts).zip(ends.iter_mut().zip(&mut offsets).skip(1)) {
+        *offset = place as i32 - code as i32;
+        place += usize::from(*count);
+        code += u32::from(*count);
+        if place > symbols.len() || code > 1 << length {
+            return Err(wrong());
+        }
+        *end = code << (16 - length);
+        code <<= 1;
+    }
+    Ok((ends, offsets))
 }
 
 #[cfg(test)]
@@ -315,6 +332,23 @@ mod tests {
         let (symbol, value, byte) = first(&table, &[0xff, 0, 0xfe, 0b1000_0000]);
         assert_eq!((symbol.length(), value, byte), (17, 1, Some((6 << 4) | 1)));
         assert_eq!(symbol.advance(), 7);
+    }
+
+    #[test]
+    fn a_check_says_what_making_the_table_says() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let (mut good, mut bad) = (0, 0);
+        for _ in 0..20_000 {
+            let counts: [u8; 16] = std::array::from_fn(|length| random.u8(..=(length as u8 / 2).min(3)));
+            let total: usize = counts.iter().map(|count| usize::from(*count)).sum();
+            let symbols: Vec<u8> =
+                (0..total - usize::from(total > 0 && random.u8(..8) == 0)).map(|_| random.u8(..12)).collect();
+            let is_dc = random.bool();
+            let made = Table::new(&counts, &symbols, is_dc);
+            assert_eq!(made.is_ok(), Table::check(&counts, &symbols, is_dc).is_ok(), "{counts:?} {symbols:?}");
+            if made.is_ok() { good += 1 } else { bad += 1 }
+        }
+        assert!(good > 1000 && bad > 1000, "{good} {bad}");
     }
 
     #[test]

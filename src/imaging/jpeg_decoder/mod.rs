@@ -158,7 +158,7 @@ pub(super) fn memory(bytes: &[u8], wanted: &Wanted) -> u64 {
 
 /// The segments in front of the first scan, and its header.
 fn head(bytes: &[u8]) -> Result<(Segments, &[u8]), ImageError> {
-    let mut segments = Segments::default();
+    let mut segments = Segments { is_for_look: true, ..Segments::default() };
     let mut at = 2;
     while let Some((marker, behind)) = next_marker(bytes, at) {
         at = behind;

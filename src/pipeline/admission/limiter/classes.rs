@@ -14,8 +14,11 @@ const LEAST: u32 = 4;
 /// Calls, and time, that are taken together before what is usual moves: the mean of a few says little.
 const BATCH: u32 = 32;
 const BATCH_TIME: Duration = Duration::from_secs(1);
-/// How far it moves towards a batch that was faster.
+/// How far it moves towards a batch that was faster, and towards one that certainly was, in standard errors: what is usual was
+/// learned under load then.
 const DOWN: f64 = 0.1;
+const SURELY_DOWN: f64 = 0.7;
+const SURE: f64 = 3.0;
 /// In what time it moves towards slower ones: while there is room, since then they are not slow for our many calls; and while
 /// there is little, when they may be.
 const UP_CALM: f64 = 30.0;
@@ -30,6 +33,7 @@ struct Class {
     /// The usual time in seconds, once known.
     usual: Option<f64>,
     sum: f64,
+    sum_of_squares: f64,
     count: u32,
     /// When the batch began, and when a call was last seen.
     since: Duration,
@@ -43,10 +47,11 @@ impl Classes {
             self.forget_one();
         }
         let since = now.saturating_sub(Duration::from_secs_f64(took));
-        let new = Class { usual: None, sum: 0.0, count: 0, since, seen: now };
+        let new = Class { usual: None, sum: 0.0, sum_of_squares: 0.0, count: 0, since, seen: now };
         let class = self.0.entry(class).or_insert(new);
         class.seen = now;
         class.sum += took;
+        class.sum_of_squares += took * took;
         class.count += 1;
     }
 
@@ -96,8 +101,15 @@ impl Class {
         (self.sum / f64::from(self.count.max(1))).max(1e-6)
     }
 
+    /// How far the mean may be off by chance.
+    fn error(&self) -> f64 {
+        let count = f64::from(self.count.max(1));
+        let variance = (self.sum_of_squares / count - self.mean() * self.mean()).max(0.0);
+        SURE * (variance / count).sqrt()
+    }
+
     fn restart(&mut self, now: Duration) {
-        (self.sum, self.count, self.since) = (0.0, 0, now);
+        (self.sum, self.sum_of_squares, self.count, self.since) = (0.0, 0.0, 0, now);
     }
 
     fn learn(&mut self, now: Duration, busy: bool) {
@@ -115,7 +127,11 @@ impl Class {
         }
         let away = self.mean() - usual;
         let slowly = if busy { UP_BUSY } else { UP_CALM };
-        let part = if away < 0.0 { DOWN } else { (time.as_secs_f64() / slowly).min(0.5) };
+        let part = match away {
+            _ if away + self.error() < 0.0 => SURELY_DOWN,
+            _ if away < 0.0 => DOWN,
+            _ => (time.as_secs_f64() / slowly).min(0.5),
+        };
         self.usual = Some(usual + away * part);
         self.restart(now);
     }

@@ -160,7 +160,7 @@ impl Limiter {
     pub(super) fn begin(&mut self, now: Duration, used: f64) -> Begun {
         self.turn(now, used);
         self.window.begun += 1;
-        self.surge.came();
+        self.surge.came(now);
         let trial = self.trial.as_mut().filter(|trial| trial.begun < trial.cohort);
         let in_cohort = trial.map(|trial| trial.begun += 1).is_some();
         Begun { at: now, places: used * self.limit, round: self.round, in_cohort }
@@ -169,7 +169,7 @@ impl Limiter {
     /// A call was refused, since the limit is used up.
     pub(super) fn refused(&mut self, now: Duration) {
         self.window.refused += 1;
-        self.surge.came();
+        self.surge.came(now);
         self.turn(now, 1.0);
     }
 

@@ -7,6 +7,8 @@ use std::{collections::VecDeque, time::Duration};
 
 /// Calls that ended last, by which it is known.
 const CALLS: usize = 12;
+/// Calls that came last, by which it goes on.
+const LAST: usize = 4;
 /// So many calls come for one that ends, and for one that came in the same time before.
 const TIMES: f64 = 2.5;
 const TIMES_BEFORE: f64 = 2.0;
@@ -23,8 +25,9 @@ const SURE: f64 = 3.0;
 /// The calls that ended last, and what is the rule.
 #[derive(Debug, Default)]
 pub(super) struct Surge {
-    /// Calls that came, refused ones too.
+    /// Calls that came, refused ones too, and when the last of them did.
     came: u64,
+    last: VecDeque<Duration>,
     /// Calls that come in a second, and places in use, as a rule.
     rate: f64,
     places: f64,
@@ -43,8 +46,12 @@ struct Ended {
 
 impl Surge {
     /// A call came.
-    pub(super) fn came(&mut self) {
+    pub(super) fn came(&mut self, now: Duration) {
         self.came += 1;
+        if self.last.len() >= LAST {
+            self.last.pop_front();
+        }
+        self.last.push_back(now);
     }
 
     /// A call ended, of a kind of which it is known what is usual.
@@ -80,13 +87,15 @@ impl Surge {
             return None;
         }
         let (first, middle, last) = (self.ended.front()?, self.ended.get(CALLS / 2)?, self.ended.back()?);
-        // Of the second half alone: when a burst has made the first half slow, it is over.
-        let (came, ended) = ((last.came - middle.came) as f64, (CALLS - CALLS / 2 - 1) as f64);
-        let seconds = last.at.saturating_sub(middle.at).as_secs_f64();
-        let before = self.rate * seconds;
-        let is_flood = came >= TIMES * ended && came >= TIMES_BEFORE * before + SURE * before.sqrt();
         let seconds = last.at.saturating_sub(first.at).as_secs_f64();
-        if !is_flood || seconds <= 0.0 || self.sure_ratio() < SLOW {
+        // Of the last half alone, and of the very last that came: when a burst has made calls slow, it is over.
+        let came = (last.came - middle.came) as f64;
+        let ended = (CALLS - CALLS / 2 - 1) as f64;
+        let before = self.rate * last.at.saturating_sub(middle.at).as_secs_f64();
+        let is_flood = came >= TIMES * ended && came >= TIMES_BEFORE * before + SURE * before.sqrt();
+        let since = last.at.saturating_sub(*self.last.front()?).as_secs_f64();
+        let goes_on = LAST as f64 * seconds >= TIMES * (CALLS - 1) as f64 * since;
+        if !is_flood || !goes_on || seconds <= 0.0 || self.sure_ratio() < SLOW {
             return None;
         }
         let usual: f64 = self.ended.iter().skip(1).map(|ended| ended.took / ended.ratio).sum();
