@@ -4,7 +4,7 @@
 //! concurrency and brpc's limiter: more calls at once than a server or what is behind it can work on only make each other wait.
 //! By Little's law, calls in progress divided by how many times slower than usual they are is what would suffice.
 //!
-//! Three things are different here, for the times of calls differ a thousandfold and most slowness is none of our making:
+//! Four things are different here, for the times of calls differ a thousandfold and most slowness is none of our making:
 //!
 //! 1. A call is compared with the usual time of **its own kind** ([`classes`]), and a slowdown counts when it is more than
 //!    chance. Throttling counts as slowness: a model that refuses three of four calls makes an answer cost four calls.
@@ -13,8 +13,10 @@
 //!    others use up, costs a moment and no more.
 //! 3. A server that refuses calls tries now and then whether fewer at once would be as many in the end. What was first seen
 //!    under load, or crept up on it, is found out so (Envoy and BBR do the same).
+//! 4. A flood is told from a burst and from callers who wait for their answers ([`surge`]), and cut short before it fills the
+//!    places that are free.
 //!
-//! Nothing of this happens while less than half of the limit is used: then the limit goes back to the most.
+//! But for the last, nothing of this happens while less than half of the limit is used: then it goes back to the most.
 
 mod classes;
 mod evidence;

@@ -25,7 +25,7 @@ const SURE: f64 = 3.0;
 /// The calls that ended last, and what is the rule.
 #[derive(Debug, Default)]
 pub(super) struct Surge {
-    /// Calls that came, refused ones too, and when the last of them did.
+    /// Calls that came, refused ones too, and when the last few of them did.
     came: u64,
     last: VecDeque<Duration>,
     /// Calls that come in a second, and places in use, as a rule.
@@ -39,8 +39,8 @@ struct Ended {
     at: Duration,
     /// What had come by then.
     came: u64,
-    /// What it took, in seconds and as a multiple of the usual.
-    took: f64,
+    /// The usual time of its kind, in seconds, and what it took as a multiple of that.
+    usual: f64,
     ratio: f64,
 }
 
@@ -59,7 +59,8 @@ impl Surge {
         if self.ended.len() >= CALLS {
             self.ended.pop_front();
         }
-        self.ended.push_back(Ended { at: now, came: self.came, took, ratio });
+        let usual = if ratio > 0.0 { took / ratio } else { 0.0 };
+        self.ended.push_back(Ended { at: now, came: self.came, usual, ratio });
     }
 
     /// In the last `seconds` so many calls came, and so many places were in use at most.
@@ -98,7 +99,7 @@ impl Surge {
         if !is_flood || !goes_on || seconds <= 0.0 || self.sure_ratio() < SLOW {
             return None;
         }
-        let usual: f64 = self.ended.iter().skip(1).map(|ended| ended.took / ended.ratio).sum();
+        let usual: f64 = self.ended.iter().skip(1).map(|ended| ended.usual).sum();
         Some(usual / seconds)
     }
 
