@@ -3,6 +3,8 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use super::sample::Sample;
+
 /// Kinds that are told apart. Of more, the one that was seen least recently is forgotten.
 const MOST: usize = 128;
 /// Calls until it is known what is usual, and for how many times as long as they took: of those that begin together the short
@@ -14,11 +16,10 @@ const LEAST: u32 = 4;
 /// Calls, and time, that are taken together before what is usual moves: the mean of a few says little.
 const BATCH: u32 = 32;
 const BATCH_TIME: Duration = Duration::from_secs(1);
-/// How far it moves towards a batch that was faster, and towards one that certainly was, in standard errors: what is usual was
-/// learned under load then.
+/// How far it moves towards a batch that was faster, and towards one that certainly was: what is usual was learned under load
+/// then.
 const DOWN: f64 = 0.1;
 const SURELY_DOWN: f64 = 0.7;
-const SURE: f64 = 3.0;
 /// In what time it moves towards slower ones: while there is room, since then they are not slow for our many calls; and while
 /// there is little, when they may be.
 const UP_CALM: f64 = 30.0;
@@ -32,9 +33,8 @@ pub(super) struct Classes(HashMap<u64, Class>);
 struct Class {
     /// The usual time in seconds, once known.
     usual: Option<f64>,
-    sum: f64,
-    sum_of_squares: f64,
-    count: u32,
+    /// Times in seconds, of the batch.
+    times: Sample,
     /// When the batch began, and when a call was last seen.
     since: Duration,
     seen: Duration,
@@ -47,12 +47,10 @@ impl Classes {
             self.forget_one();
         }
         let since = now.saturating_sub(Duration::from_secs_f64(took));
-        let new = Class { usual: None, sum: 0.0, sum_of_squares: 0.0, count: 0, since, seen: now };
+        let new = Class { usual: None, times: Sample::default(), since, seen: now };
         let class = self.0.entry(class).or_insert(new);
         class.seen = now;
-        class.sum += took;
-        class.sum_of_squares += took * took;
-        class.count += 1;
+        class.times.take(took);
     }
 
     /// Learns what is usual of what was taken in.
@@ -62,9 +60,9 @@ impl Classes {
         }
     }
 
-    /// How many times the usual one a time is, if that is known.
-    pub(super) fn ratio(&self, class: u64, took: f64) -> Option<f64> {
-        self.0.get(&class)?.usual.map(|usual| took / usual)
+    /// The usual time in seconds, more than 0, if it is known.
+    pub(super) fn usual(&self, class: u64) -> Option<f64> {
+        self.0.get(&class)?.usual
     }
 
     /// Begins a new batch of every kind.
@@ -76,7 +74,7 @@ impl Classes {
 
     /// What the calls since [`Self::restart`] took is usual from now on.
     pub(super) fn adopt(&mut self, now: Duration) {
-        for class in self.0.values_mut().filter(|class| class.count >= LEAST) {
+        for class in self.0.values_mut().filter(|class| class.times.count() >= LEAST) {
             class.usual = Some(class.mean());
             class.restart(now);
         }
@@ -98,37 +96,30 @@ impl Classes {
 impl Class {
     fn mean(&self) -> f64 {
         // Nothing takes no time, and nothing is divided by it.
-        (self.sum / f64::from(self.count.max(1))).max(1e-6)
-    }
-
-    /// How far the mean may be off by chance.
-    fn error(&self) -> f64 {
-        let count = f64::from(self.count.max(1));
-        let variance = (self.sum_of_squares / count - self.mean() * self.mean()).max(0.0);
-        SURE * (variance / count).sqrt()
+        self.times.mean().max(1e-6)
     }
 
     fn restart(&mut self, now: Duration) {
-        (self.sum, self.sum_of_squares, self.count, self.since) = (0.0, 0.0, 0, now);
+        (self.times, self.since) = (Sample::default(), now);
     }
 
     fn learn(&mut self, now: Duration, busy: bool) {
         let Some(usual) = self.usual else {
             let time = now.saturating_sub(self.since).as_secs_f64();
-            if self.count >= FIRST && time >= FIRST_TIMES * self.mean() {
+            if self.times.count() >= FIRST && time >= FIRST_TIMES * self.mean() {
                 self.usual = Some(self.mean());
                 self.restart(now);
             }
             return;
         };
         let time = now.saturating_sub(self.since);
-        if self.count < BATCH || time < BATCH_TIME {
+        if self.times.count() < BATCH || time < BATCH_TIME {
             return;
         }
         let away = self.mean() - usual;
         let slowly = if busy { UP_BUSY } else { UP_CALM };
         let part = match away {
-            _ if away + self.error() < 0.0 => SURELY_DOWN,
+            _ if away + self.times.margin() < 0.0 => SURELY_DOWN,
             _ if away < 0.0 => DOWN,
             _ => (time.as_secs_f64() / slowly).min(0.5),
         };

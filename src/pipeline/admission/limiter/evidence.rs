@@ -1,17 +1,16 @@
 //! What calls said of the load since the last decision.
 
+use super::sample::{SURE, Sample};
+
 /// Calls that are enough to decide by.
 const ENOUGH: f64 = 20.0;
 /// A call that takes longer than so many times the usual says no more than one that takes so long.
 const MOST: f64 = 8.0;
-/// How sure a slowdown must be, in standard errors.
-const SURE: f64 = 3.0;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Evidence {
-    compared: f64,
-    sum: f64,
-    sum_of_squares: f64,
+    /// Times of calls, as multiples of the usual.
+    ratios: Sample,
     answered: f64,
     throttled: f64,
     began: f64,
@@ -47,14 +46,11 @@ impl Evidence {
     }
 
     fn compare(&mut self, ratio: f64) {
-        let ratio = ratio.min(MOST);
-        self.compared += 1.0;
-        self.sum += ratio;
-        self.sum_of_squares += ratio * ratio;
+        self.ratios.take(ratio.min(MOST));
     }
 
     pub(super) fn is_enough(&self) -> bool {
-        self.compared.max(self.throttled) >= ENOUGH
+        f64::from(self.ratios.count()).max(self.throttled) >= ENOUGH
     }
 
     /// Places that were taken when these calls began, on average.
@@ -74,15 +70,13 @@ impl Evidence {
 
     /// What it costs at least, chance left aside.
     pub(super) fn sure_strain(&self) -> f64 {
-        let mean = self.slowness();
-        let variance = (self.sum_of_squares / self.compared.max(1.0) - mean * mean).max(0.0);
-        let slow = mean - SURE * (variance / self.compared.max(1.0)).sqrt();
+        let slow = self.slowness() - self.ratios.margin();
         let throttled = (self.throttled - SURE * self.throttled.sqrt()).max(0.0);
         slow.max(1.0) * attempts(throttled, self.answered)
     }
 
     fn slowness(&self) -> f64 {
-        if self.compared > 0.0 { self.sum / self.compared } else { 1.0 }
+        if self.ratios.count() > 0 { self.ratios.mean() } else { 1.0 }
     }
 }
 

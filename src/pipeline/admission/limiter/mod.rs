@@ -20,6 +20,7 @@
 
 mod classes;
 mod evidence;
+mod sample;
 mod surge;
 #[cfg(test)]
 mod tests;
@@ -187,7 +188,9 @@ impl Limiter {
                 End::Answered { kind, paused } => self.answered(now, used, begun, kind, after(paused)),
                 // That says something if others take less.
                 End::Silent { kind, paused } => {
-                    if let Some(ratio) = self.classes.ratio(kind, after(paused)).filter(|ratio| *ratio > 1.0) {
+                    if let Some(ratio) =
+                        self.classes.usual(kind).map(|usual| after(paused) / usual).filter(|ratio| *ratio > 1.0)
+                    {
                         self.learn(begun, |evidence| evidence.silent(begun.places, ratio));
                     }
                 }
@@ -201,10 +204,10 @@ impl Limiter {
     }
 
     fn answered(&mut self, now: Duration, used: f64, begun: Begun, kind: u64, took: f64) {
-        let ratio = self.classes.ratio(kind, took);
-        self.learn(begun, |evidence| evidence.answered(begun.places, ratio));
-        if let Some(ratio) = ratio {
-            self.surge.ended(now, took, ratio);
+        let usual = self.classes.usual(kind);
+        self.learn(begun, |evidence| evidence.answered(begun.places, usual.map(|usual| took / usual)));
+        if let Some(usual) = usual {
+            self.surge.ended(now, took, usual);
             self.stem(now, used * self.limit);
         }
         if self.trial.is_none() {
@@ -288,13 +291,18 @@ impl Limiter {
 
     /// What would suffice by Little's law, and a little more.
     fn cut(&mut self, now: Duration) {
-        let strain = self.strain(&self.evidence).max(1.0);
-        let enough = self.evidence.places().min(self.limit) / strain * AIM;
+        let (places, strain) = self.seen();
+        let enough = places.min(self.limit) / strain.max(1.0) * AIM;
         let to = enough.clamp(self.limit * CUT.0, self.limit * CUT.1);
-        let seen = (self.evidence.places(), self.strain(&self.evidence));
-        self.try_out(now, to, seen, false);
+        self.try_out(now, to, (places, strain), false);
     }
 
+    /// Places taken when the calls since the last decision began, and their strain.
+    fn seen(&self) -> (f64, f64) {
+        (self.evidence.places(), self.strain(&self.evidence))
+    }
+
+    /// Cuts the limit for what was [seen](Self::seen).
     fn try_out(&mut self, now: Duration, limit: f64, (places, strain): (f64, f64), is_probe: bool) {
         let limit = limit.max(self.floor);
         if limit >= self.limit {
@@ -350,8 +358,7 @@ impl Limiter {
     /// More calls come than may, and no harm is seen.
     fn press_on(&mut self, now: Duration, may_probe: bool) {
         if may_probe && now >= self.next_probe && self.limit > self.floor {
-            let seen = (self.evidence.places(), self.strain(&self.evidence));
-            self.try_out(now, self.limit * PROBE, seen, true);
+            self.try_out(now, self.limit * PROBE, self.seen(), true);
         } else if self.strain(&self.evidence) < AIM {
             self.limit = (self.limit + self.limit.sqrt()).min(self.most);
         }

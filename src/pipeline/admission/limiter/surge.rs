@@ -5,6 +5,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use super::sample::{SURE, Sample};
+
 /// Calls that ended last, by which it is known.
 const CALLS: usize = 12;
 /// Calls that came last, by which it goes on.
@@ -18,9 +20,8 @@ const TIMES_PLACES: f64 = 3.0;
 /// In what time what is the rule grows and shrinks, in seconds.
 const GROW: f64 = 5.0;
 const SHRINK: f64 = 60.0;
-/// What the last calls took at least, as a multiple of the usual, and how sure that must be, in standard errors.
+/// What the last calls took at least, as a multiple of the usual, chance left aside.
 const SLOW: f64 = 1.15;
-const SURE: f64 = 3.0;
 
 /// The calls that ended last, and what is the rule.
 #[derive(Debug, Default)]
@@ -39,9 +40,9 @@ struct Ended {
     at: Duration,
     /// What had come by then.
     came: u64,
-    /// The usual time of its kind, in seconds, and what it took as a multiple of that.
+    /// What it took, and what calls of its kind take as a rule, in seconds.
+    took: f64,
     usual: f64,
-    ratio: f64,
 }
 
 impl Surge {
@@ -54,13 +55,12 @@ impl Surge {
         self.last.push_back(now);
     }
 
-    /// A call ended, of a kind of which it is known what is usual.
-    pub(super) fn ended(&mut self, now: Duration, took: f64, ratio: f64) {
+    /// A call ended, of a kind that as a rule takes `usual` seconds, more than 0.
+    pub(super) fn ended(&mut self, now: Duration, took: f64, usual: f64) {
         if self.ended.len() >= CALLS {
             self.ended.pop_front();
         }
-        let usual = if ratio > 0.0 { took / ratio } else { 0.0 };
-        self.ended.push_back(Ended { at: now, came: self.came, usual, ratio });
+        self.ended.push_back(Ended { at: now, came: self.came, took, usual });
     }
 
     /// In the last `seconds` so many calls came, and so many places were in use at most.
@@ -104,9 +104,10 @@ impl Surge {
     }
 
     fn sure_ratio(&self) -> f64 {
-        let count = self.ended.len() as f64;
-        let mean = self.ended.iter().map(|ended| ended.ratio).sum::<f64>() / count;
-        let variance = self.ended.iter().map(|ended| (ended.ratio - mean).powi(2)).sum::<f64>() / count;
-        mean - SURE * (variance / count).sqrt()
+        let mut ratios = Sample::default();
+        for ended in &self.ended {
+            ratios.take(ended.took / ended.usual);
+        }
+        ratios.mean() - ratios.margin()
     }
 }
